@@ -1,0 +1,1 @@
+"""The integer contract: fixed-point primitives, tables, the golden model."""

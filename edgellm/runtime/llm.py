@@ -60,7 +60,7 @@ class Stream(Iterator[Chunk]):
     """Chunks of one answer; `completion` is there once the iteration has ended."""
 
     def __init__(self, llm: LLM, ids: list[int], max_tokens: int, stops: Sequence[str]) -> None:
-        self._llm, self._ids = llm, ids
+        self._llm, self.prompt_ids = llm, ids
         self._max_tokens, self._text = max_tokens, TextStream(stops)
         self._chunks = self._run()
         self._completion: Completion | None = None
@@ -83,7 +83,7 @@ class Stream(Iterator[Chunk]):
         session, tokens, parts = self._llm.session, list[int](), list[str]()
         start = time.perf_counter()
         first = 0.0
-        generated = session.stream(self._ids, self._max_tokens, self._llm.stop_ids)
+        generated = session.stream(self.prompt_ids, self._max_tokens, self._llm.stop_ids)
         for token in generated:
             first = first or time.perf_counter() - start
             tokens.append(token)
@@ -100,7 +100,7 @@ class Stream(Iterator[Chunk]):
         total = time.perf_counter() - start
         timings = Timings(first or total, total, len(tokens) / total, dict(session.timings))
         self._completion = Completion(
-            session.name, self._llm.name, self._ids, tokens, "".join(parts), reason, timings
+            session.name, self._llm.name, self.prompt_ids, tokens, "".join(parts), reason, timings
         )
         if rest:
             yield Chunk(None, rest)

@@ -53,7 +53,13 @@ def tensors(arch: Architecture) -> dict[str, tuple[int, ...]]:
     kv, q, d, f = arch.kv_heads * arch.head_dim, arch.attention_width, arch.width, arch.ffn
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (arch.vocab, d), "output_norm.weight": (d,)}
     for i in range(arch.layers):
-        layer = {"attn_norm": (d,), "attn_q": (q, d), "attn_k": (kv, d), "attn_v": (kv, d), "attn_output": (d, q)}
+        layer = {
+            "attn_norm": (d,),
+            "attn_q": (q, d),
+            "attn_k": (kv, d),
+            "attn_v": (kv, d),
+            "attn_output": (d, q),
+        }
         layer |= {"ffn_norm": (d,), "ffn_gate": (f, d), "ffn_up": (f, d), "ffn_down": (d, f)}
         shapes |= {f"blk.{i}.{name}.weight": shape for name, shape in layer.items()}
     return shapes
@@ -71,7 +77,9 @@ def _add_tokenizer(writer: Any, vocab: int, gguf: Any) -> None:
     """A vocabulary of single symbols: prompts are given as ids."""
     names = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)]
     names += [f"t{i}" for i in range(vocab - len(names))]
-    kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL] + [gguf.TokenType.BYTE] * 256
+    kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL] + [
+        gguf.TokenType.BYTE
+    ] * 256
     kinds += [gguf.TokenType.NORMAL] * (vocab - len(kinds))
     writer.add_tokenizer_model("llama")
     writer.add_token_list(names[:vocab])

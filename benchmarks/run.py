@@ -87,7 +87,10 @@ def measured(llm: LLM, tokens: int, repeats: int) -> list[dict[str, Any]]:
 
 
 def _rows(speeds: dict[str, float], llm: LLM) -> list[dict[str, Any]]:
-    rows = [row(f"{name}, one stream, one thread", speed, "tokens/s", "measured") for name, speed in speeds.items()]
+    rows = [
+        row(f"{name}, one stream, one thread", speed, "tokens/s", "measured")
+        for name, speed in speeds.items()
+    ]
     if len(speeds) == 2:
         own, peer = speeds.values()
         rows.append(row("edgellm cpu over llama.cpp", own / peer, "ratio", "measured"))
@@ -96,7 +99,9 @@ def _rows(speeds: dict[str, float], llm: LLM) -> list[dict[str, Any]]:
 
 def context() -> dict[str, Any]:
     """Where and when."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     return {
         "date": datetime.date.today().isoformat(),
         "commit": commit.stdout.strip() or "unknown",
@@ -106,7 +111,9 @@ def context() -> dict[str, Any]:
 
 def main() -> None:
     """Run, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", nargs="?", default="home-260k")
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=7)
@@ -118,7 +125,12 @@ def main() -> None:
     rows += simulated(str(folder))
     result = {"model": options.model, **context(), "results": rows}
     files.write_text(options.output, json.dumps(result, indent=1) + "\n")
-    print(table(["what", "value", "unit", "tag"], [(r["what"], f"{r['value']:,.1f}", r["unit"], r["tag"]) for r in rows]))
+    print(
+        table(
+            ["what", "value", "unit", "tag"],
+            [(r["what"], f"{r['value']:,.1f}", r["unit"], r["tag"]) for r in rows],
+        )
+    )
     print(f"\n{options.output}")
 
 

@@ -1,8 +1,8 @@
 """Small language models that answer in microseconds a token, with the same tokens on every back end.
 
-    >>> import edgellm
-    >>> with edgellm.load("home-260k") as llm:
-    ...     print(llm.generate("turn on the kitchen light").text)
+>>> import edgellm
+>>> with edgellm.load("home-260k") as llm:
+...     print(llm.generate("turn on the kitchen light").text)
 """
 
 from edgellm._version import __version__

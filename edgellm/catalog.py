@@ -14,7 +14,9 @@ MANIFEST = "manifest.json"
 
 def folders() -> list[Path]:
     """Where named models are looked for: `$EDGELLM_MODELS` (a search path), then the shipped ones."""
-    extra = [Path(entry).expanduser() for entry in os.environ.get("EDGELLM_MODELS", "").split(os.pathsep) if entry]
+    extra = [
+        Path(entry).expanduser() for entry in os.environ.get("EDGELLM_MODELS", "").split(os.pathsep) if entry
+    ]
     return [*extra, resources.models()]
 
 
@@ -36,7 +38,9 @@ def find(model: str | os.PathLike[str]) -> Path:
     if str(model) in known:
         return known[str(model)]
     if path.exists():
-        raise ModelNotFound(f"{path}: no {MANIFEST} in it, so it is not a model folder: run `edgellm export` to make one")
+        raise ModelNotFound(
+            f"{path}: no {MANIFEST} in it, so it is not a model folder: run `edgellm export` to make one"
+        )
     close = difflib.get_close_matches(str(model), known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     names = ", ".join(known) or "none"

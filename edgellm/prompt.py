@@ -38,7 +38,9 @@ def normalise(prompt: str, rules: Sequence[str]) -> str:
     """Apply the manifest's rules in order; ModelUnsupported for a rule this version does not know."""
     for rule in rules:
         if rule not in RULES:
-            raise ModelUnsupported(f"prompt rule {rule!r} is not known (known: {', '.join(RULES)}): update edgellm")
+            raise ModelUnsupported(
+                f"prompt rule {rule!r} is not known (known: {', '.join(RULES)}): update edgellm"
+            )
         prompt = RULES[rule](prompt)
     return prompt
 

@@ -11,6 +11,7 @@ import functools
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,9 @@ class Tokenizer:
         if model.get("type", "BPE") != "BPE":
             raise ModelUnsupported(f"tokenizer model {model['type']!r} is not supported: only BPE is")
         if spec.get("normalizer") is not None:
-            raise ModelUnsupported("tokenizer normalisers are not supported: put them into the manifest's prompt rules")
+            raise ModelUnsupported(
+                "tokenizer normalisers are not supported: put them into the manifest's prompt rules"
+            )
         merges = [tuple(m.split(" ", 1) if isinstance(m, str) else m) for m in model["merges"]]
         added = {token["content"]: int(token["id"]) for token in spec.get("added_tokens", [])}
         vocab = {str(symbol): int(i) for symbol, i in model["vocab"].items()}
@@ -91,7 +94,7 @@ class Tokenizer:
         return self._added[content] if content in self._added else self._vocab[content]
 
     def encode(self, text: str, specials: bool = False) -> list[int]:
-        """Ids of `text`. With `specials`, contents of added tokens in the text become those tokens; without, they are plain text."""
+        """Ids of `text`. With `specials`, contents of added tokens in it become those tokens; without, they are plain text."""
         if not specials:
             return self._encode_plain(text)
         ids: list[int] = []
@@ -145,7 +148,7 @@ class Tokenizer:
         symbols = byte_symbols()
         parts = [symbols[byte] for byte in word.encode("utf-8", errors="surrogatepass")]
         while len(parts) > 1:
-            ranks = [self._rank.get(pair, len(self._rank)) for pair in zip(parts, parts[1:], strict=False)]
+            ranks = [self._rank.get(pair, len(self._rank)) for pair in pairwise(parts)]
             best = min(ranks)
             if best == len(self._rank):
                 break
@@ -159,9 +162,13 @@ def _split_digits(pre: dict[str, Any] | None) -> bool:
     steps = [] if pre is None else pre["pretokenizers"] if pre["type"] == "Sequence" else [pre]
     kinds = [step["type"] for step in steps]
     if kinds not in (["ByteLevel"], ["Digits", "ByteLevel"]):
-        raise ModelUnsupported(f"pre-tokenizers {kinds} are not supported: use ByteLevel or Digits, ByteLevel")
+        raise ModelUnsupported(
+            f"pre-tokenizers {kinds} are not supported: use ByteLevel or Digits, ByteLevel"
+        )
     if steps[-1].get("add_prefix_space") or not steps[-1].get("use_regex", True):
-        raise ModelUnsupported("the ByteLevel pre-tokenizer must have add_prefix_space=false and use_regex=true")
+        raise ModelUnsupported(
+            "the ByteLevel pre-tokenizer must have add_prefix_space=false and use_regex=true"
+        )
     if len(steps) == 2 and not steps[0].get("individual_digits"):
         raise ModelUnsupported("the Digits pre-tokenizer must have individual_digits=true")
     return len(steps) == 2

@@ -30,7 +30,11 @@ def test_a_false_start_is_given_back():
     assert not stream.stopped
 
 
-@given(st.text(alphabet="abé🙂", max_size=30), st.lists(st.text(alphabet="abé", min_size=1, max_size=3), max_size=3), st.data())
+@given(
+    st.text(alphabet="abé🙂", max_size=30),
+    st.lists(st.text(alphabet="abé", min_size=1, max_size=3), max_size=3),
+    st.data(),
+)
 def test_any_cut_gives_the_text_before_the_first_stop(text, stops, data):
     raw = text.encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=6)))

@@ -18,7 +18,10 @@ def make(merges=(), added=None, **kwargs) -> Tokenizer:
 
 def spec(**changes):
     vocab = {symbol: i for i, symbol in enumerate(byte_symbols())}
-    steps = [{"type": "Digits", "individual_digits": True}, {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]
+    steps = [
+        {"type": "Digits", "individual_digits": True},
+        {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+    ]
     return {
         "model": {"type": "BPE", "vocab": vocab, "merges": []},
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
@@ -56,7 +59,11 @@ def test_every_text_survives():
 def test_special_tokens_are_plain_text_unless_asked_for():
     tokenizer = make(added=["</s>", "</s"])
     assert len(tokenizer.encode("a</s>b")) == 6
-    assert tokenizer.encode("a</s>b", specials=True) == [*tokenizer.encode("a"), tokenizer.token_id("</s>"), *tokenizer.encode("b")]
+    assert tokenizer.encode("a</s>b", specials=True) == [
+        *tokenizer.encode("a"),
+        tokenizer.token_id("</s>"),
+        *tokenizer.encode("b"),
+    ]
     assert tokenizer.decode(tokenizer.encode("a</s>", specials=True), specials=False) == "a"
     with pytest.raises(KeyError):
         tokenizer.token_id("<none>")
@@ -72,14 +79,25 @@ def test_a_file_is_read(tmp_path):
     ("change", "message"),
     [
         ({"model": {"type": "Unigram"}}, "tokenizer model 'Unigram' is not supported: only BPE is"),
-        ({"normalizer": {"type": "NFC"}}, "tokenizer normalisers are not supported: put them into the manifest's prompt rules"),
-        ({"pre_tokenizer": {"type": "Whitespace"}}, r"pre-tokenizers \['Whitespace'\] are not supported: use ByteLevel or Digits, ByteLevel"),
+        (
+            {"normalizer": {"type": "NFC"}},
+            "tokenizer normalisers are not supported: put them into the manifest's prompt rules",
+        ),
+        (
+            {"pre_tokenizer": {"type": "Whitespace"}},
+            r"pre-tokenizers \['Whitespace'\] are not supported: use ByteLevel or Digits, ByteLevel",
+        ),
         (
             {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}},
             "the ByteLevel pre-tokenizer must have add_prefix_space=false and use_regex=true",
         ),
         (
-            {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel"}]}},
+            {
+                "pre_tokenizer": {
+                    "type": "Sequence",
+                    "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel"}],
+                }
+            },
             "the Digits pre-tokenizer must have individual_digits=true",
         ),
         (

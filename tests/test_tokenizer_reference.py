@@ -8,8 +8,14 @@ from edgellm.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.train
 
-LINES = ["turn on the kitchen lights in 25 minutes, please don't", "set the bedroom to 21.5 °C", "naïve café 漢字 🙂"] * 20
-tricky = st.text(alphabet="abc ABC  \t\n'stredlvm0129½²Ⅷé漢字🙂\u00a0\u2003\x1c\x85_-=.,!ʰ\u0301ªº٣\"", max_size=24)
+LINES = [
+    "turn on the kitchen lights in 25 minutes, please don't",
+    "set the bedroom to 21.5 °C",
+    "naïve café 漢字 🙂",
+] * 20
+tricky = st.text(
+    alphabet="abc ABC  \t\n'stredlvm0129½²Ⅷé漢字🙂\u00a0\u2003\x1c\x85_-=.,!ʰ\u0301ªº٣\"", max_size=24
+)
 anything = st.text(max_size=24)
 special = st.sampled_from(["</s>", "TurnOn", " area=", "\t"])
 texts = st.lists(st.one_of(tricky, anything, special), max_size=4).map("".join)

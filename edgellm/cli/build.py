@@ -24,13 +24,31 @@ TRAIN_HINT = "pip install torch==2.13.0 && pip install 'edgellm[train]'"
 
 def add(commands: Commands) -> None:
     """Register both commands."""
-    distill = command(commands, "distill", "train a model from its recipe: teacher, student, QAT", run_distill, DISTILL_EXAMPLES)
+    distill = command(
+        commands,
+        "distill",
+        "train a model from its recipe: teacher, student, QAT",
+        run_distill,
+        DISTILL_EXAMPLES,
+    )
     distill.add_argument("config", metavar="CONFIG", type=Path, help="TOML recipe")
-    distill.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="folder for checkpoints and logs")
+    distill.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, required=True, help="folder for checkpoints and logs"
+    )
     distill.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
-    export = command(commands, "export", "turn a checkpoint into QONNX and the integer ONNX model", run_export, EXPORT_EXAMPLES)
-    export.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="checkpoint folder written by distill")
-    export.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="model folder to write")
+    export = command(
+        commands,
+        "export",
+        "turn a checkpoint into QONNX and the integer ONNX model",
+        run_export,
+        EXPORT_EXAMPLES,
+    )
+    export.add_argument(
+        "checkpoint", metavar="CHECKPOINT", type=Path, help="checkpoint folder written by distill"
+    )
+    export.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, required=True, help="model folder to write"
+    )
 
 
 def require(module: str, hint: str) -> None:

@@ -34,7 +34,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     right = [bool(rows) and all(isinstance(row[c], (int, float)) for row in rows) for c in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
-        padded = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)]
+        padded = [
+            cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)
+        ]
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(cells[0]), "  ".join("-" * width for width in widths), *map(line, cells[1:])])

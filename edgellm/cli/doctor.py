@@ -46,11 +46,21 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(state))
         return 0
     print(f"edgellm {state['edgellm']}, Python {state['python']}, {state['machine']}\n")
-    print(table(["package", "version", "for"], [(r["name"], r["version"] or "-", r["use"]) for r in state["packages"]]))
+    print(
+        table(
+            ["package", "version", "for"],
+            [(r["name"], r["version"] or "-", r["use"]) for r in state["packages"]],
+        )
+    )
     print()
     print(table(["tool", "found", "for"], [(r["name"], r["path"] or "-", r["use"]) for r in state["tools"]]))
     print()
-    print(table(["back end", "works", "why"], [(r["name"], "yes" if r["works"] else "no", r["why"]) for r in state["backends"]]))
+    print(
+        table(
+            ["back end", "works", "why"],
+            [(r["name"], "yes" if r["works"] else "no", r["why"]) for r in state["backends"]],
+        )
+    )
     print(f"\nauto takes {state['auto']}. Models: {', '.join(state['models']) or 'none'}.")
     return 0
 

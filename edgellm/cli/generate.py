@@ -25,11 +25,23 @@ def add(commands: Commands) -> None:
     parser.add_argument("model", metavar="MODEL", help="name or folder of a model")
     parser.add_argument("-p", "--prompt", metavar="TEXT", help="the prompt; standard input when left out")
     parser.add_argument(
-        "--backend", default=registry.AUTO, metavar="B", help=f"{', '.join([registry.AUTO, *registry.BACKENDS])} (default: auto)"
+        "--backend",
+        default=registry.AUTO,
+        metavar="B",
+        help=f"{', '.join([registry.AUTO, *registry.BACKENDS])} (default: auto)",
     )
-    parser.add_argument("--max-tokens", type=int, metavar="N", help="generate at most N tokens (default: to the context's end)")
-    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text; may be repeated")
-    parser.add_argument("--json", action="store_true", help="print one JSON object with tokens, finish reason and timings")
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        metavar="N",
+        help="generate at most N tokens (default: to the context's end)",
+    )
+    parser.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="end before this text; may be repeated"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object with tokens, finish reason and timings"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

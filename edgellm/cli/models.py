@@ -28,7 +28,9 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows))
     else:
-        print(table(["name", "state", "description"], [(r["name"], r["state"], r["description"]) for r in rows]))
+        print(
+            table(["name", "state", "description"], [(r["name"], r["state"], r["description"]) for r in rows])
+        )
     return 0
 
 

@@ -128,8 +128,8 @@ class LLM:
     ) -> Stream:
         """Answer `text`, token by token.
 
-        `max_tokens` is at least 1 and limited by the context when None; generation ends at any of the strings in `stop` (not included).
-        Raises PromptError for a prompt that cannot be answered.
+        `max_tokens` is at least 1, and limited by the context when None; generation ends at any of the strings in `stop`
+        (not included). Raises PromptError for a prompt that cannot be answered.
         """
         if max_tokens is not None and max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}")
@@ -165,7 +165,7 @@ class LLM:
 def load(model: str | os.PathLike[str], backend: str = registry.AUTO) -> LLM:
     """Load a model by name or folder.
 
-    `backend` is `auto` (the best that works here), `golden`, `cpu` or `sim`. Raises ModelNotFound, ModelCorrupt, ModelUnsupported,
-    BackendUnavailable.
+    `backend` is `auto` (the best that works here), `golden`, `cpu` or `sim`. Raises ModelNotFound, ModelCorrupt,
+    ModelUnsupported, BackendUnavailable.
     """
     return LLM(catalog.find(model), backend)

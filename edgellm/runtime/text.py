@@ -9,8 +9,8 @@ from collections.abc import Sequence
 class TextStream:
     """Feed bytes of tokens; get back text that is safe to show.
 
-    Text that could be the beginning of a stop string is held back until it is known not to be one. `stopped` turns true when a stop
-    string was found; nothing from it on is ever returned.
+    Text that could be the beginning of a stop string is held back until it is known not to be one. `stopped` turns true
+    when a stop string was found; nothing from it on is ever returned.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:

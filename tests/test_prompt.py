@@ -1,0 +1,63 @@
+"""From typed text to prompt ids."""
+
+import pytest
+
+from edgellm import prompt
+from edgellm.errors import EmptyPrompt, ModelUnsupported, PromptNotText, PromptTooLong
+from edgellm.tokenizer import Tokenizer, byte_symbols
+
+RULES = ("lowercase", "collapse_spaces", "strip_final_punctuation")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    vocab = {symbol: i for i, symbol in enumerate(byte_symbols())}
+    return Tokenizer(vocab, [], {"<s>": 256, "\t": 257})
+
+
+def test_rules_apply_in_order():
+    assert prompt.normalise("  Turn ON\n the  Light!! ", RULES) == "turn on the light"
+    assert prompt.normalise("Set 21.5", ["lowercase"]) == "set 21.5"
+    with pytest.raises(
+        ModelUnsupported, match=r"prompt rule 'rot13' is not known \(known: lowercase, .*\): update edgellm"
+    ):
+        prompt.normalise("x", ["rot13"])
+
+
+def test_template_tokens_are_special_only_in_the_template(tokenizer):
+    ids = prompt.prepare("a<s>", tokenizer, "<s> {prompt}\t", (), 64)
+    assert ids == [256, *tokenizer.encode(" a<s>"), 257]
+    assert ids.count(256) == 1
+
+
+def test_the_context_may_be_filled_exactly(tokenizer):
+    assert len(prompt.prepare("abcd", tokenizer, "<s>{prompt}", (), 5)) == 5
+    with pytest.raises(PromptTooLong, match="the prompt has 6 tokens, the context holds 5: shorten it"):
+        prompt.prepare("abcde", tokenizer, "<s>{prompt}", (), 5)
+
+
+@pytest.mark.parametrize("text", ["", "   ", b"", "\n\t", "?!"])
+def test_nothing_to_answer(tokenizer, text):
+    with pytest.raises(
+        EmptyPrompt, match="the prompt is empty: say what to answer, for example 'turn on the kitchen light'"
+    ):
+        prompt.prepare(text, tokenizer, "<s>{prompt}", RULES, 64)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"ab\xff", "the prompt is not UTF-8 text: byte 0xff at offset 2; convert it to UTF-8 first"),
+        (
+            b"caf\xe9".decode("utf-8", "surrogateescape"),
+            "the prompt is not UTF-8 text: byte 0xe9 at offset 3; convert it to UTF-8 first",
+        ),
+        (
+            "a\ud800",
+            r"the prompt is not UTF-8 text: lone surrogate U\+D800 at character 1; convert it to UTF-8 first",
+        ),
+    ],
+)
+def test_bytes_that_are_not_text(tokenizer, text, message):
+    with pytest.raises(PromptNotText, match=message):
+        prompt.prepare(text, tokenizer, "<s>{prompt}", (), 64)

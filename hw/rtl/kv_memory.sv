@@ -1,0 +1,36 @@
+// K or V of every layer, slot and KV head: LANES banks, one head vector per bank and row.
+//
+// Position p of a sequence lies in bank p % LANES, so a row holds LANES consecutive positions.
+// Latency    2 cycles from read address to the row.
+// Throughput one head vector written and one row read a cycle.
+// Reset      none: contents stay.
+module kv_memory #(
+    parameter int LANES = 1,
+    parameter int HEAD_DIM = 16,
+    parameter int DEPTH = 1024,
+    parameter RAM_STYLE = "auto",
+    localparam int AddressBits = DEPTH > 1 ? $clog2(DEPTH) : 1
+) (
+    input  logic                                  ap_clk,
+    input  logic [      LANES-1:0]                write,
+    input  logic [AddressBits-1:0]                write_address,
+    input  logic [   HEAD_DIM-1:0][7:0]           write_data,
+    input  logic [AddressBits-1:0]                read_address,
+    output logic [      LANES-1:0][HEAD_DIM-1:0][7:0] read_data
+);
+  for (genvar lane = 0; lane < LANES; lane++) begin : gen_bank
+    simple_dual_port_ram #(
+        .WIDTH(HEAD_DIM * 8),
+        .DEPTH(DEPTH),
+        .LATENCY(2),
+        .RAM_STYLE(RAM_STYLE)
+    ) bank (
+        .ap_clk,
+        .write(write[lane]),
+        .write_address,
+        .write_data,
+        .read_address,
+        .read_data(read_data[lane])
+    );
+  end
+endmodule

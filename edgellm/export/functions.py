@@ -1,11 +1,15 @@
 """Bodies of the model-local functions: the contract's operations in standard ONNX operators.
 
 One function is one node of the integer ONNX graph and one hardware block. ONNX Runtime inlines the bodies when
-it loads the file and folds everything that does not depend on the inputs. Why each float is exact is in
-docs/numerics.md, "ONNX".
+it loads the file and folds everything that does not depend on the inputs; time goes into the number of nodes that
+are left, so bodies are as short as exactness allows. Why every float below is exact: docs/numerics.md, "ONNX".
+
+ONNX element types in the texts: 1 float, 3 int8, 5 int16, 6 int32, 11 double.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from onnx import FunctionProto, parser
 
@@ -24,53 +28,46 @@ Embedding <shift> (token, table) => (y) {
 }
 """
 
-RMS_NORM = """
-RMSNorm <shift> (residual) => (y) {
+# n = floor(2^24 / sqrt(ss)) in double
+_INVERSE_ROOT = """
     r = Cast <to = 11> (residual)
     last = Constant <value_ints = [-1]> ()
-    ss = ReduceSumSquare <keepdims = 1> (r, last)
-    root = Sqrt (ss)
+    root = ReduceL2 <keepdims = 1> (r, last)
     one = Constant <value = double {1.0}> ()
     length = Max (root, one)
     unit = Constant <value = double {16777216.0}> ()
     ratio = Div (unit, length)
     n = Floor (ratio)
     s = Constant <value_int: int = @shift> ()
+"""
+
+# float32 holds r*n, at most 2^24, and up to shift 16 also the half that keeps ties from rounding to even
+RMS_NORM_NARROW = f"""
+RMSNorm <shift> (residual) => (y) {{
+    {_INVERSE_ROOT}
+    rf = Cast <to = 1> (residual)
+    nf = Cast <to = 1> (n)
+    product = Mul (rf, nf)
+    half = Constant <value = float {{0.5}}> ()
+    no_tie = Add (product, half)
+    two = Constant <value = float {{2.0}}> ()
+    sf = Cast <to = 1> (s)
+    step = Pow (two, sf)
+    zero = Constant <value = int8 {{0}}> ()
+    y = QuantizeLinear (no_tie, step, zero)
+}}
+"""
+
+RMS_NORM_WIDE = f"""
+RMSNorm <shift> (residual) => (y) {{
+    {_INVERSE_ROOT}
+    half = Constant <value = double {{0.5}}> ()
     sd = Cast <to = 11> (s)
-    half_to = Constant <value = double {0.5}> ()
-    scale = Pow (half_to, sd)
+    scale = Pow (half, sd)
     step = Mul (n, scale)
     scaled = Mul (r, step)
-    moved = Add (scaled, half_to)
+    moved = Add (scaled, half)
     whole = Floor (moved)
-    low = Constant <value = double {-128.0}> ()
-    high = Constant <value = double {127.0}> ()
-    inside = Clip (whole, low, high)
-    y = Cast <to = 3> (inside)
-}
-"""
-
-SCALED_PRODUCT = """
-    xf = Cast <to = 1> (x)
-    wf = Cast <to = 1> (weight)
-    accf = MatMul (xf, wf)
-    acc = Cast <to = 11> (accf)
-    s = Constant <value_int: int = @shift> ()
-    sd = Cast <to = 11> (s)
-    half = Constant <value = double {0.5}> ()
-    scale = Pow (half, sd)
-    md = Cast <to = 11> (mult)
-    bd = Cast <to = 11> (bias)
-    ms = Mul (md, scale)
-    bs = Mul (bd, scale)
-    product = Mul (acc, ms)
-    sum = Add (product, bs)
-    whole = Floor (sum)
-"""
-
-LINEAR = f"""
-Linear <shift, weight_bits> (x, weight, mult, bias) => (y) {{
-    {SCALED_PRODUCT}
     low = Constant <value = double {{-128.0}}> ()
     high = Constant <value = double {{127.0}}> ()
     inside = Clip (whole, low, high)
@@ -78,26 +75,81 @@ Linear <shift, weight_bits> (x, weight, mult, bias) => (y) {{
 }}
 """
 
-LINEAR_RESIDUAL = f"""
-LinearResidual <shift, weight_bits> (x, residual, weight, mult, bias) => (y) {{
-    {SCALED_PRODUCT}
-    r = Cast <to = 11> (residual)
-    added = Add (whole, r)
-    low = Constant <value = double {{-32768.0}}> ()
-    high = Constant <value = double {{32767.0}}> ()
-    inside = Clip (added, low, high)
-    y = Cast <to = 5> (inside)
-}}
+# (acc*mult + bias) * 2^-shift in one float32 product with weights scaled beforehand
+_NARROW_SUM = """
+    xf = Cast <to = 1> (x)
+    half = Constant <value = float {0.5}> ()
+    s = Constant <value_int: int = @shift> ()
+    sf = Cast <to = 1> (s)
+    unit = Pow (half, sf)
+    wf = Cast <to = 1> (weight)
+    mf = Cast <to = 1> (mult)
+    ms = Mul (mf, unit)
+    scaled = Mul (wf, ms)
+    bf = Cast <to = 1> (bias)
+    bs = Mul (bf, unit)
 """
 
-HEAD = f"""
-Head <shift, weight_bits> (x, weight, mult, bias) => (y) {{
-    {SCALED_PRODUCT}
-    low = Constant <value = double {{-32768.0}}> ()
-    high = Constant <value = double {{32767.0}}> ()
+# round(v - 1/2 + half a unit) is floor(v), and no tie is left that could round to even
+_NARROW_QUANTISE = """
+    half_unit = Mul (unit, half)
+    down = Sub (bs, half)
+    offset = Add (down, half_unit)
+    v = Gemm (xf, scaled, offset)
+    one = Constant <value = float {1.0}> ()
+"""
+
+# unsigned activations around 128 times signed weights of up to 7 bits: exact with and without VNNI
+_INTEGER_PRODUCT = """
+    xf = Cast <to = 1> (x)
+    one = Constant <value = float {1.0}> ()
+    middle = Constant <value = uint8 {128}> ()
+    xu = QuantizeLinear (xf, one, middle)
+    acci = MatMulInteger (xu, weight, middle)
+    acc = Cast <to = 11> (acci)
+"""
+
+_DOUBLE_PRODUCT = """
+    xd = Cast <to = 11> (x)
+    wd = Cast <to = 11> (weight)
+    acc = MatMul (xd, wd)
+"""
+
+_WIDE_SCALE = """
+    s = Constant <value_int: int = @shift> ()
+    sd = Cast <to = 11> (s)
+    half = Constant <value = double {0.5}> ()
+    unit = Pow (half, sd)
+    md = Cast <to = 11> (mult)
+    ms = Mul (md, unit)
+    bd = Cast <to = 11> (bias)
+    bs = Mul (bd, unit)
+    product = Mul (acc, ms)
+    sum = Add (product, bs)
+    whole = Floor (sum)
+"""
+
+_CLIP_INT8 = """
+    low = Constant <value = double {-128.0}> ()
+    high = Constant <value = double {127.0}> ()
+    inside = Clip (whole, low, high)
+    y = Cast <to = 3> (inside)
+"""
+
+_CLIP_INT16 = """
+    low = Constant <value = double {-32768.0}> ()
+    high = Constant <value = double {32767.0}> ()
     inside = Clip (whole, low, high)
     y = Cast <to = 5> (inside)
-}}
+"""
+
+_ADD_CLIP_INT16 = """
+    r = Cast <to = 11> (residual)
+    added = Add (whole, r)
+    low = Constant <value = double {-32768.0}> ()
+    high = Constant <value = double {32767.0}> ()
+    inside = Clip (added, low, high)
+    y = Cast <to = 5> (inside)
 """
 
 # The rotation of one position as a matrix [head_dim, head_dim]: cos on the diagonal, +-sin beside it.
@@ -106,34 +158,32 @@ RoPE <heads, kv_heads> (qkv, position, cos, sin) => (y) {
     unit = Constant <value = float {0.0001220703125}> ()
     last = Constant <value_ints = [-1]> ()
     first = Constant <value_ints = [1]> ()
-    pairs = Constant <value_ints = [0, -1]> ()
-
-    cf0 = Cast <to = 1> (cos)
-    cf = Mul (cf0, unit)
-    c1 = Unsqueeze (cf, last)
+    rows = Constant <value_ints = [0, -1]> ()
+    cf = Cast <to = 1> (cos)
+    c = Mul (cf, unit)
+    c1 = Unsqueeze (c, last)
     cc = Concat <axis = 2> (c1, c1)
-    c_rows = Reshape (cc, pairs)
-    sf0 = Cast <to = 1> (sin)
-    sf = Mul (sf0, unit)
-    s1 = Unsqueeze (sf, last)
-    s1n = Neg (s1)
-    ss = Concat <axis = 2> (s1n, s1)
-    s_rows = Reshape (ss, pairs)
+    c_rows = Reshape (cc, rows)
+    sf = Cast <to = 1> (sin)
+    s = Mul (sf, unit)
+    s1 = Unsqueeze (s, last)
+    s1_minus = Neg (s1)
+    ss = Concat <axis = 2> (s1_minus, s1)
+    s_rows = Reshape (ss, rows)
 
-    table_shape = Shape (c_rows)
-    hd = Gather (table_shape, first)
+    hd = Shape <start = 1> (c_rows)
     square_shape = Concat <axis = 0> (hd, hd)
     square = ConstantOfShape (square_shape)
     eye = EyeLike <dtype = 1> (square)
-    eye_pairs_shape = Constant <value_ints = [0, -1, 2]> ()
-    eye_pairs = Reshape (eye, eye_pairs_shape)
-    swap_index = Constant <value_ints = [1, 0]> ()
-    swap_pairs = Gather <axis = 2> (eye_pairs, swap_index)
-    swap = Reshape (swap_pairs, pairs)
+    pairs_shape = Constant <value_ints = [0, -1, 2]> ()
+    eye_pairs = Reshape (eye, pairs_shape)
+    swapped = Constant <value_ints = [1, 0]> ()
+    swap_pairs = Gather <axis = 2> (eye_pairs, swapped)
+    swap = Reshape (swap_pairs, rows)
 
     c_now = Gather (c_rows, position)
-    s_now = Gather (s_rows, position)
     c_mid = Unsqueeze (c_now, first)
+    s_now = Gather (s_rows, position)
     s_mid = Unsqueeze (s_now, first)
     diagonal = Mul (eye, c_mid)
     beside = Mul (swap, s_mid)
@@ -144,24 +194,20 @@ RoPE <heads, kv_heads> (qkv, position, cos, sin) => (y) {
     zero = Constant <value_ints = [0]> ()
     h1 = Unsqueeze (h, zero)
     kv1 = Unsqueeze (kv, zero)
-    rotated_heads = Add (h1, kv1)
-    rotated_width = Mul (rotated_heads, hd)
-    v_width = Mul (kv1, hd)
-    widths = Concat <axis = 0> (rotated_width, v_width)
-    qk, v = Split <axis = 1> (qkv, widths)
-
+    rotated = Add (h1, kv1)
+    counts = Concat <axis = 0> (rotated, kv1)
+    heads_shape = Concat <axis = 0> (zero, last, hd)
+    by_head = Reshape (qkv, heads_shape)
+    qk, v = Split <axis = 1> (by_head, counts)
     qkf = Cast <to = 1> (qk)
-    split_shape = Concat <axis = 0> (zero, rotated_heads, hd)
-    qk_heads = Reshape (qkf, split_shape)
-    turned = MatMul (qk_heads, rotation)
+    turned = MatMul (qkf, rotation)
     tie = Constant <value = float {0.00006103515625}> ()
     up = Add (turned, tie)
     one = Constant <value = float {1.0}> ()
     point = Constant <value = int8 {0}> ()
     rounded = QuantizeLinear (up, one, point)
-    flat_shape = Constant <value_ints = [0, -1]> ()
-    flat = Reshape (rounded, flat_shape)
-    y = Concat <axis = 1> (flat, v)
+    all = Concat <axis = 1> (rounded, v)
+    y = Reshape (all, rows)
 }
 """
 
@@ -170,56 +216,53 @@ Attention <heads, kv_heads, score_mult, score_shift>
 (qkv, position, keys, values, exp_table) => (y, keys_out, values_out) {
     zero = Constant <value_ints = [0]> ()
     one = Constant <value_ints = [1]> ()
+    two = Constant <value_ints = [2]> ()
+    last = Constant <value_ints = [-1]> ()
     h = Constant <value_int: int = @heads> ()
     kv = Constant <value_int: int = @kv_heads> ()
     h1 = Unsqueeze (h, zero)
     kv1 = Unsqueeze (kv, zero)
     group = Div (h1, kv1)
-    cache_shape = Shape (keys)
-    batch = Slice (cache_shape, zero, one)
-    three = Constant <value_ints = [3]> ()
-    hd = Gather (cache_shape, three)
-    q_width = Mul (h1, hd)
-    kv_width = Mul (kv1, hd)
-    widths = Concat <axis = 0> (q_width, kv_width, kv_width)
-    q, k, v = Split <axis = 1> (qkv, widths)
+    batch = Shape (position)
+    hd = Shape <start = 3, end = 4> (keys)
 
-    kv_shape = Concat <axis = 0> (zero, kv1, hd)
-    k_new = Reshape (k, kv_shape)
-    v_new = Reshape (v, kv_shape)
+    heads_shape = Concat <axis = 0> (zero, last, hd)
+    by_head = Reshape (qkv, heads_shape)
+    counts = Concat <axis = 0> (h1, kv1, kv1)
+    q, k, v = Split <axis = 1> (by_head, counts)
+
     zero_s = Constant <value_int = 0> ()
     one_s = Constant <value_int = 1> ()
-    batch_s = Squeeze (batch)
-    kv_s = Squeeze (kv1)
+    batch_s = Squeeze (batch, zero)
     slots = Range (zero_s, batch_s, one_s)
-    heads_range = Range (zero_s, kv_s, one_s)
+    kv_range = Range (zero_s, kv, one_s)
     slot_axes = Constant <value_ints = [1, 2]> ()
     slot_column = Unsqueeze (slots, slot_axes)
     head_axes = Constant <value_ints = [0, 2]> ()
-    head_column = Unsqueeze (heads_range, head_axes)
+    head_column = Unsqueeze (kv_range, head_axes)
     position_column = Unsqueeze (position, slot_axes)
     index_shape = Concat <axis = 0> (batch, kv1, one)
     slot_index = Expand (slot_column, index_shape)
     head_index = Expand (head_column, index_shape)
     position_index = Expand (position_column, index_shape)
     index = Concat <axis = 2> (slot_index, head_index, position_index)
-    keys_out = ScatterND (keys, index, k_new)
-    values_out = ScatterND (values, index, v_new)
+    keys_out = ScatterND (keys, index, k)
+    values_out = ScatterND (values, index, v)
 
-    farthest = ReduceMax <keepdims = 0> (position)
-    used_s = Add (farthest, one_s)
-    used = Unsqueeze (used_s, zero)
-    two = Constant <value_ints = [2]> ()
+    farthest = ReduceMax <keepdims = 1> (position)
+    used = Add (farthest, one)
     k_used = Slice (keys_out, zero, used, two)
     v_used = Slice (values_out, zero, used, two)
     kf = Cast <to = 1> (k_used)
-    vf = Cast <to = 1> (v_used)
+    vd = Cast <to = 11> (v_used)
 
     qf = Cast <to = 1> (q)
     q_shape = Concat <axis = 0> (zero, kv1, group, hd)
     q_heads = Reshape (qf, q_shape)
     kt = Transpose <perm = [0, 1, 3, 2]> (kf)
     scores = MatMul (q_heads, kt)
+
+    used_s = Squeeze (used, zero)
     times = Range (zero_s, used_s, one_s)
     late_axes = Constant <value_ints = [1, 2, 3]> ()
     now = Unsqueeze (position, late_axes)
@@ -228,72 +271,71 @@ Attention <heads, kv_heads, score_mult, score_shift>
     near = Constant <value = float {0.0}> ()
     mask = Where (late, far, near)
     masked = Add (scores, mask)
-    last = Constant <value_ints = [-1]> ()
     best = ReduceMax <keepdims = 1> (masked, last)
     distance = Sub (best, masked)
-    m = Constant <value_int: int = @score_mult> ()
-    mf = Cast <to = 1> (m)
+
+    half = Constant <value = float {0.5}> ()
     s = Constant <value_int: int = @score_shift> ()
     sf = Cast <to = 1> (s)
-    half = Constant <value = float {0.5}> ()
     unit = Pow (half, sf)
+    m = Constant <value_int: int = @score_mult> ()
+    mf = Cast <to = 1> (m)
     rate = Mul (mf, unit)
     steps = Mul (distance, rate)
     end = Constant <value = float {255.0}> ()
     step = Min (steps, end)
-    index_e = Cast <to = 6> (step)
-    ef = Cast <to = 1> (exp_table)
+    e_index = Cast <to = 6> (step)
+
+    ed = Cast <to = 11> (exp_table)
+    r_unit = Constant <value = double {0.000000059604644775390625}> ()
+    scaled = Mul (ed, r_unit)
     size = Constant <value_ints = [256]> ()
     table_shape = Concat <axis = 0> (batch, kv1, group, size)
-    table = Expand (ef, table_shape)
-    e = GatherElements <axis = 3> (table, index_e)
+    table = Expand (scaled, table_shape)
+    e = GatherElements <axis = 3> (table, e_index)
 
-    a = MatMul (e, vf)
+    a = MatMul (e, vd)
     total = ReduceSum <keepdims = 1> (e, last)
-    ad = Cast <to = 11> (a)
-    td = Cast <to = 11> (total)
-    unit_r = Constant <value = double {16777216.0}> ()
-    ratio = Div (unit_r, td)
+    one_d = Constant <value = double {1.0}> ()
+    ratio = Div (one_d, total)
     r = Floor (ratio)
-    scale = Constant <value = double {0.000000059604644775390625}> ()
-    rs = Mul (r, scale)
-    mean = Mul (ad, rs)
+    mean = Mul (a, r)
     half_d = Constant <value = double {0.5}> ()
     up = Add (mean, half_d)
     whole = Floor (up)
     byte = Cast <to = 3> (whole)
-    flat = Constant <value_ints = [0, -1]> ()
-    y = Reshape (byte, flat)
+    rows = Constant <value_ints = [0, -1]> ()
+    y = Reshape (byte, rows)
 }
 """
 
+# a negative index counts from the end: the table starts at gate 0 and goes on with -128
 SILU_GATE = """
 SiLUGate <shift> (gate_up, table) => (y) {
-    gate, up = Split <axis = 1, num_outputs = 2> (gate_up)
-    index0 = Cast <to = 6> (gate)
-    offset = Constant <value = int32 {128}> ()
-    index = Add (index0, offset)
-    tf = Cast <to = 1> (table)
+    half = Constant <value = float {0.5}> ()
     s = Constant <value_int: int = @shift> ()
     sf = Cast <to = 1> (s)
-    half = Constant <value = float {0.5}> ()
     unit = Pow (half, sf)
+    tf = Cast <to = 1> (table)
     scaled = Mul (tf, unit)
-    zero = Constant <value_ints = [0]> ()
-    one = Constant <value_ints = [1]> ()
-    shape = Shape (gate_up)
-    batch = Slice (shape, zero, one)
+    halves = Constant <value_ints = [128, 128]> ()
+    negative, positive = Split <axis = 0> (scaled, halves)
+    rolled = Concat <axis = 0> (positive, negative)
+    batch = Shape <start = 0, end = 1> (gate_up)
     size = Constant <value_ints = [256]> ()
     rows_shape = Concat <axis = 0> (batch, size)
-    rows = Expand (scaled, rows_shape)
+    rows = Expand (rolled, rows_shape)
+
+    gate, up = Split <axis = 1, num_outputs = 2> (gate_up)
+    index = Cast <to = 6> (gate)
     silu = GatherElements <axis = 1> (rows, index)
     upf = Cast <to = 1> (up)
     product = Mul (silu, upf)
     tie = Mul (unit, half)
-    moved = Add (product, tie)
-    one_f = Constant <value = float {1.0}> ()
-    point = Constant <value = int8 {0}> ()
-    y = QuantizeLinear (moved, one_f, point)
+    no_tie = Add (product, tie)
+    one = Constant <value = float {1.0}> ()
+    zero = Constant <value = int8 {0}> ()
+    y = QuantizeLinear (no_tie, one, zero)
 }
 """
 
@@ -304,10 +346,50 @@ ArgMax (logits) => (y) {
 }
 """
 
-BODIES = (EMBEDDING, RMS_NORM, LINEAR, LINEAR_RESIDUAL, ROPE, ATTENTION, SILU_GATE, HEAD, ARG_MAX)
+_LINEAR = "Linear <shift, weight_bits> (x, weight, mult, bias) => (y)"
+_RESIDUAL = "LinearResidual <shift, weight_bits> (x, residual, weight, mult, bias) => (y)"
+_HEAD = "Head <shift, weight_bits> (x, weight, mult, bias) => (y)"
+_TO_INT8 = "zero = Constant <value = int8 {0}> ()  y = QuantizeLinear (v, one, zero)"
+_TO_INT16 = "zero = Constant <value = int16 {0}> ()  y = QuantizeLinear (v, one, zero)"
+_ADD_TO_INT16 = """
+    v = Gemm (xf, scaled, bs)
+    whole = Floor (v)
+    rf = Cast <to = 1> (residual)
+    added = Add (whole, rf)
+    one = Constant <value = float {1.0}> ()
+    zero = Constant <value = int16 {0}> ()
+    y = QuantizeLinear (added, one, zero)
+"""
 
 
-def functions() -> list[FunctionProto]:
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Which body each function needs: `narrow` ones are shorter and exact below 2^24 only."""
+
+    norm_narrow: bool
+    narrow: frozenset[str]  # of Linear, LinearResidual, Head
+    integer: frozenset[str]  # the others with weights of at most 7 bits
+
+
+def functions(forms: Forms) -> list[FunctionProto]:
     """Every function of domain `edgellm`, version 1."""
+    bodies = [
+        EMBEDDING,
+        RMS_NORM_NARROW if forms.norm_narrow else RMS_NORM_WIDE,
+        _linear(forms, "Linear", _LINEAR, _NARROW_QUANTISE + _TO_INT8, _CLIP_INT8),
+        _linear(forms, "LinearResidual", _RESIDUAL, _ADD_TO_INT16, _ADD_CLIP_INT16),
+        _linear(forms, "Head", _HEAD, _NARROW_QUANTISE + _TO_INT16, _CLIP_INT16),
+        ROPE,
+        ATTENTION,
+        SILU_GATE,
+        ARG_MAX,
+    ]
     header = f'<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>'
-    return [parser.parse_function(header + body) for body in BODIES]
+    return [parser.parse_function(header + body) for body in bodies]
+
+
+def _linear(forms: Forms, name: str, signature: str, narrow: str, wide: str) -> str:
+    if name in forms.narrow:
+        return f"{signature} {{ {_NARROW_SUM} {narrow} }}"
+    product = _INTEGER_PRODUCT if name in forms.integer else _DOUBLE_PRODUCT
+    return f"{signature} {{ {product} {_WIDE_SCALE} {wide} }}"

@@ -10,13 +10,21 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgellm._version import __version__
-from edgellm.export.functions import functions
+from edgellm.export.functions import Forms, functions
 from edgellm.numerics import layout
 from edgellm.numerics.layout import Scaling
 from edgellm.numerics.model import Architecture, Int, IntegerModel, Linear
-from edgellm.numerics.validate import linears, validate
+from edgellm.numerics.validate import largest_scaled, linears, validate
 
-BATCH = "B"
+FLOAT32_EXACT = 1 << 24
+NARROW_NORM_SHIFT = 16
+_FUNCTION = {
+    "qkv": "Linear",
+    "gate_up": "Linear",
+    "attn_out": "LinearResidual",
+    "down": "LinearResidual",
+    "head": "Head",
+}
 
 
 def build_onnx(model: IntegerModel) -> onnx.ModelProto:
@@ -37,13 +45,34 @@ def build_onnx(model: IntegerModel) -> onnx.ModelProto:
             helper.make_opsetid("", layout.OPSET),
             helper.make_opsetid(layout.DOMAIN, layout.DOMAIN_VERSION),
         ],
-        functions=functions(),
+        functions=functions(forms(model)),
         ir_version=layout.IR_VERSION,
         producer_name="edgellm",
         producer_version=__version__,
     )
     helper.set_model_props(proto, model.metadata | {layout.METADATA_KEY: _header(model, scaling)})
     return proto
+
+
+def forms(model: IntegerModel) -> Forms:
+    """The shortest function bodies that are exact for this model (docs/numerics.md, "ONNX")."""
+    by_function: dict[str, list[tuple[str, Linear]]] = {"Linear": [], "LinearResidual": [], "Head": []}
+    for name, linear, _ in linears(model):
+        by_function[_FUNCTION[name.rpartition(".")[2]]].append((name, linear))
+    narrow = {name for name, group in by_function.items() if all(_narrow(name, lin) for _, lin in group)}
+    integer = {name for name, group in by_function.items() if all(lin.weight_bits <= 7 for _, lin in group)}
+    return Forms(
+        norm_narrow=model.numerics.norm_shift <= NARROW_NORM_SHIFT,
+        narrow=frozenset(narrow),
+        integer=frozenset(integer - narrow),
+    )
+
+
+def _narrow(function: str, linear: Linear) -> bool:
+    bound = int(largest_scaled(linear).max())
+    if function != "LinearResidual":  # the half unit that breaks ties is one bit more
+        bound = 2 * bound + (1 << linear.shift)
+    return bound < FLOAT32_EXACT
 
 
 def _node(node: layout.Node) -> onnx.NodeProto:
@@ -72,12 +101,12 @@ def _header(model: IntegerModel, scaling: dict[str, Scaling]) -> str:
 
 
 def _interface(arch: Architecture) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
-    cache: list[str | int | None] = [BATCH, arch.kv_heads, arch.context, arch.head_dim]
+    cache: list[str | int | None] = [layout.BATCH, arch.kv_heads, arch.context, arch.head_dim]
     info = helper.make_tensor_value_info
-    inputs = [info(name, TensorProto.INT64, [BATCH]) for name in (layout.TOKEN, layout.POSITION)]
+    inputs = [info(name, TensorProto.INT64, [layout.BATCH]) for name in (layout.TOKEN, layout.POSITION)]
     outputs = [
-        info(layout.LOGITS, TensorProto.INT16, [BATCH, arch.vocab]),
-        info(layout.NEXT_TOKEN, TensorProto.INT64, [BATCH]),
+        info(layout.LOGITS, TensorProto.INT16, [layout.BATCH, arch.vocab]),
+        info(layout.NEXT_TOKEN, TensorProto.INT64, [layout.BATCH]),
     ]
     for layer in range(arch.layers):
         names = layout.cache_names(layer)

@@ -27,8 +27,11 @@ LOGIT_STD = 2000.0
 Extreme = Literal["high", "low", "mixed"]
 
 
-def random_model(arch: Architecture, seed: int, weight_bits: int = 4) -> IntegerModel:
-    """A valid model of that shape; the same (arch, seed, weight_bits) gives the same model."""
+def random_model(arch: Architecture, seed: int, weight_bits: int = 4, mult_bits: int = 8) -> IntegerModel:
+    """A valid model of that shape; the same arguments give the same model.
+
+    Multipliers have `mult_bits` bits, 1 to 16.
+    """
     rng = np.random.default_rng(seed)
     numerics = Numerics(
         norm_shift=max(1, round(24 - log2(sqrt(arch.width) * ACTIVATION_STD))),
@@ -43,8 +46,8 @@ def random_model(arch: Architecture, seed: int, weight_bits: int = 4) -> Integer
     def linear(name: str, inputs: int, outputs: int, std_in: float, std_out: float) -> Linear:
         weight = rng.integers(-limit, limit + 1, (inputs, outputs)).astype(np.int8)
         gain = std_out / (std_in * sqrt(inputs * limit * (limit + 1) / 3))
-        shift = shifts.setdefault(name, min(MAX_SHIFT, max(1, floor(15 - log2(gain)))))
-        mult = np.clip(np.rint(gain * rng.uniform(0.7, 1.3, outputs) * 2.0**shift), 1, MAX_MULT)
+        shift = shifts.setdefault(name, min(MAX_SHIFT, max(1, floor(mult_bits - 0.5 - log2(gain)))))
+        mult = np.clip(np.rint(gain * rng.uniform(0.7, 1.3, outputs) * 2.0**shift), 1, (1 << mult_bits) - 1)
         half = 1 << (shift - 1)
         bias = np.clip(half + rng.integers(-4 * half, 4 * half + 1, outputs), -(1 << 31), (1 << 31) - 1)
         return Linear(weight, mult.astype(np.int32), bias.astype(np.int32), shift, weight_bits)

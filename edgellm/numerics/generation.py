@@ -21,7 +21,7 @@ def check_request(arch: Architecture, prompt_ids: Sequence[int], max_tokens: int
     Raises EmptyPrompt, PromptTooLong, UsageError (max_tokens below 1, a token outside the vocabulary).
     """
     if max_tokens < 1:
-        raise UsageError(f"max_tokens is {max_tokens}: ask for at least 1 token")
+        raise UsageError(f"max_tokens must be at least 1, not {max_tokens}")
     if not prompt_ids:
         raise EmptyPrompt("the prompt has no tokens: give at least one")
     if len(prompt_ids) > arch.context:

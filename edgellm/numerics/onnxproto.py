@@ -152,8 +152,8 @@ def _flat(tensor: _Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
         if len(tensor.raw) % dtype.itemsize:
             raise ModelCorrupt(f"tensor {tensor.name} ends inside a value")
         return np.frombuffer(tensor.raw, dtype).astype(dtype.newbyteorder("="))
-    values = tensor.int64 if tensor.data_type in IN_INT64_DATA else tensor.int32
-    try:
-        return np.array(values, dtype.newbyteorder("="))
-    except OverflowError:
-        raise ModelCorrupt(f"tensor {tensor.name} holds a value that its type cannot") from None
+    values = np.array(tensor.int64 if tensor.data_type in IN_INT64_DATA else tensor.int32, np.int64)
+    flat = values.astype(dtype.newbyteorder("="))
+    if not np.array_equal(flat, values):
+        raise ModelCorrupt(f"tensor {tensor.name} holds a value that its type cannot")
+    return flat

@@ -16,6 +16,10 @@ LOGITS = 1 << 24  # tag flag: the head must run for this token
 
 SOURCES: dict[str, tuple[str, ...]] = {
     "axis_register": ("axis_register",),
+    "rms_norm": ("adder_tree", "inverse_root", "saturate", "rms_norm"),
+    "requantise": ("saturate", "requantise"),
+    "rope": ("saturate", "rope"),
+    "silu_gate": ("saturate", "silu_gate"),
     "axis_fifo": ("axis_fifo",),
     "embedding": ("embedding",),
     "argmax": ("argmax",),

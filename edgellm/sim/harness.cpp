@@ -1,11 +1,7 @@
 // Drives any Verilator model whose ports are ap_clk, ap_rst_n and AXI4-Streams, behind a C ABI for ctypes.
 //
-// The build defines EDGELLM_MODEL (the model class), EDGELLM_HEADER (its header) and EDGELLM_THREADS, and writes ports.inc:
-// one EDGELLM_PORT(name, is_input, bits, tdata, tvalid, tready) line per stream.
-//
 // A cycle is: drive, clk=0, eval (settle), sample, clk=1, eval. Handshakes are sampled before the rising edge.
-#include EDGELLM_HEADER
-#include "verilated.h"
+#include "harness.h"
 
 #include <algorithm>
 #include <atomic>
@@ -38,8 +34,8 @@ struct Port {
     bool input;
     unsigned bits, bytes;
     uint8_t* data;
-    CData* valid;
-    CData* ready;
+    uint8_t* valid;
+    uint8_t* ready;
     uint32_t stall = 0;             // stalls when a 32-bit random number is below this
     std::vector<uint8_t> rows;      // input: beats to send; output: beats received
     std::vector<uint64_t> cycles;   // cycle in which each beat moved
@@ -61,7 +57,7 @@ struct Probe {
 
 struct Simulation {
     std::unique_ptr<VerilatedContext> context;
-    std::unique_ptr<EDGELLM_MODEL> model;
+    std::unique_ptr<edgellm::Model> model;
     std::vector<Port> ports;
     std::map<int, Probe> probes;
     bool probing = false;
@@ -114,7 +110,7 @@ void fail(Simulation& s, const Port& p, const char* what) {
 }
 
 struct Outputs {
-    std::vector<CData> valid;
+    std::vector<uint8_t> valid;
     std::vector<uint8_t> data;
 };
 
@@ -142,9 +138,9 @@ void compare(Simulation& s, const Outputs& before, const char* what) {
 // Flips what the harness drives, with the clock low, and looks whether an output follows without a clock edge.
 void check_combinational(Simulation& s) {
     const Outputs before = outputs(s);
-    std::vector<CData> driven;
+    std::vector<uint8_t> driven;
     for (Port& p : s.ports) {
-        CData& wire = p.input ? *p.valid : *p.ready;
+        uint8_t& wire = p.input ? *p.valid : *p.ready;
         driven.push_back(wire);
         if (!p.input) wire = !wire;
     }
@@ -181,13 +177,13 @@ void sample(Simulation& s) {
 }
 
 void clock(Simulation& s, bool checked) {
-    s.model->ap_clk = 0;
+    *s.model->clock = 0;
     eval(s);
     if (checked) {
         if (s.cycle % COMBINATIONAL_CHECK_EVERY == 0) check_combinational(s);
         sample(s);
     }
-    s.model->ap_clk = 1;
+    *s.model->clock = 1;
     eval(s);
     if (checked)
         for (Port& p : s.ports)
@@ -213,13 +209,10 @@ bool collect_trouble(Simulation& s) {
     return true;
 }
 
-std::vector<Port> make_ports(EDGELLM_MODEL* t) {
+std::vector<Port> make_ports(const edgellm::Model& model) {
     std::vector<Port> ports;
-#define EDGELLM_PORT(name, input, bits, tdata, tvalid, tready)                                             \
-    ports.push_back({name, input, bits, (bits + 7) / 8, reinterpret_cast<uint8_t*>(&t->tdata), &t->tvalid, \
-                     &t->tready});
-#include "ports.inc"
-#undef EDGELLM_PORT
+    for (const edgellm::Wires& w : model.streams)
+        ports.push_back({w.name, w.input, w.bits, (w.bits + 7) / 8, static_cast<uint8_t*>(w.data), w.valid, w.ready});
     return ports;
 }
 
@@ -265,10 +258,10 @@ EDGELLM_API Simulation* edgellm_new(uint32_t seed) {
     s->context->threads(EDGELLM_THREADS);
     s->context->randReset(2);  // registers that reset does not touch start with random bits
     s->context->randSeed(static_cast<int>(seed % 0x7FFFFFFF) + 1);
-    s->model = std::make_unique<EDGELLM_MODEL>(s->context.get());
-    s->ports = make_ports(s->model.get());
-    s->model->ap_clk = 1;
-    s->model->ap_rst_n = 0;
+    s->model = edgellm::make_model(s->context.get());
+    s->ports = make_ports(*s->model);
+    *s->model->clock = 1;
+    *s->model->reset_n = 0;
     for (Port& p : s->ports) forget(p);
     eval(*s);
     collect_trouble(*s);
@@ -290,11 +283,11 @@ EDGELLM_API void edgellm_registered(Simulation* s, int on) { s->registered = on;
 
 EDGELLM_API int edgellm_reset(Simulation* s, uint64_t cycles) {
     for (Port& p : s->ports) forget(p);
-    s->model->ap_rst_n = 0;
+    *s->model->reset_n = 0;
     for (uint64_t k = 0; k < cycles; ++k) clock(*s, false);
     for (const Port& p : s->ports)
         if (!p.input && *p.valid) fail(*s, p, "TVALID is high in reset");
-    s->model->ap_rst_n = 1;
+    *s->model->reset_n = 1;
     s->idle = 0;
     return collect_trouble(*s) || !s->error.empty() ? FAILED : CYCLES_DONE;
 }

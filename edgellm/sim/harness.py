@@ -211,7 +211,7 @@ class Simulation:
         """Run until every output in `until` holds that many beats, at most `max_cycles`; True if they do.
 
         Without `until` it runs `max_cycles` and returns True. `stall_in` and `stall_out` are the chances, for
-        all ports or by name, that an input offers or an output accepts nothing in a cycle (1.0: never). Raises
+        all ports or by name, that an input offers or an output takes nothing in a cycle (1.0: never). Raises
         SimulationError for a broken AXI4-Stream rule (names the port), Deadlock when nothing moved for
         `idle_limit` cycles although `until` is not reached.
         """

@@ -5,7 +5,7 @@
 // out0  token beat, 64 bit: [31:0] tag, [47:32] index, rest 0
 //
 // A pipelined comparison tree over the lanes, then a running maximum over the beats.
-// Latency    clog2(PE) + 3 cycles from the last logits beat to the token beat.
+// Latency    clog2(PE) + 2 cycles from the last logits beat to the token beat.
 // Throughput one vector every N/PE cycles (every 2 if N/PE is 1).
 // Reset      drops the vectors inside.
 module argmax #(

@@ -17,8 +17,8 @@
 // nothing but out3/out4, hence never for the block itself; whatever takes out3/out4 must not wait
 // for this module to accept a token (the sequencer stores what it is handed).
 //
-// Latency    5 cycles from in2 to out0 (ring), 3 from in1 to out1, 2 from in0 to out0,
-//            1 from in2 to out3, once tag and data are there.
+// Latency    4 cycles from in2 to out0 (through the ring); for a new token 1 cycle from in1 to out1
+//            and out2, 2 to out0; 1 cycle from in2 to out3 and out4.
 // Throughput one vector every BEATS + 1 cycles into the block, one every BEATS out of it.
 // Reset      drops all tokens inside; the block must be reset with it.
 module loop_control #(

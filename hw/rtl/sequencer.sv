@@ -19,7 +19,7 @@
 // one of each slot, so in1 is always ready whatever out0 and out1 do; nothing is lost or repeated
 // while either of them waits. Only the command stream waits for the events to be read.
 //
-// Latency    3 cycles from a prompt word to out0, 5 from in1 to out0 and out1.
+// Latency    3 cycles from the first prompt word to out0, 4 from in1 to out0 and out1.
 // Throughput one prompt token a cycle; one generated token every 2 cycles.
 // Reset      frees all slots and drops the command and the tokens inside.
 module sequencer #(

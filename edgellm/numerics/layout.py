@@ -1,6 +1,6 @@
 """The integer ONNX file's shape: its nodes, in order, and the names of its tensors.
 
-One node is one hardware block. The writer (`edgellm.export.integer`) makes exactly these nodes and the reader
+One node is one hardware block. The writer (`edgellm.export.graph`) makes exactly these nodes and the reader
 (`edgellm.numerics.onnxfile`) accepts no others, so that the golden model computes what the file says.
 """
 

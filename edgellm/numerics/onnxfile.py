@@ -1,6 +1,6 @@
 """Read the integer ONNX file into an `IntegerModel`, with NumPy alone.
 
-The file is what `edgellm.export.integer` writes; its nodes are those of `edgellm.numerics.layout`.
+The file is what `edgellm.export.graph` writes; its nodes are those of `edgellm.numerics.layout`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,158 @@
+"""Back ends golden and cpu: the same sessions, the same tokens."""
+
+import builtins
+
+import numpy as np
+import pytest
+from shapes import HOME, SMALL, TINY
+
+from edgellm.errors import (
+    BackendFailed,
+    BackendUnavailable,
+    EmptyPrompt,
+    ModelCorrupt,
+    ModelNotFound,
+    PromptTooLong,
+)
+from edgellm.export.graph import build_onnx
+from edgellm.numerics.golden import GoldenModel
+from edgellm.numerics.random import random_model
+from edgellm.runtime.backends import cpu, golden
+from edgellm.runtime.backends.base import MODEL_FILE
+
+pytestmark = pytest.mark.cpu
+
+OPENERS = {"golden": golden.open_session, "cpu": cpu.open_session}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model")
+    (path / MODEL_FILE).write_bytes(build_onnx(random_model(TINY, 1)).SerializeToString())
+    return path
+
+
+@pytest.fixture(params=OPENERS)
+def session(request, folder):
+    opened = OPENERS[request.param](folder)
+    assert opened.name == request.param
+    yield opened
+    opened.close()
+
+
+def answer(session, prompt, max_tokens=100, stop=()):
+    return list(session.stream(prompt, max_tokens, frozenset(stop))), session.finish_reason
+
+
+def test_stream_is_the_golden_answer(session):
+    want = GoldenModel(random_model(TINY, 1)).generate([4, 9], 10)
+    assert answer(session, [4, 9], 10) == (want.tokens, "length")
+    assert session.timings == {}
+
+
+def test_finish_reasons(session):
+    tokens, reason = answer(session, [4, 9])
+    assert reason == "context"
+    assert len(tokens) == TINY.context - 1
+    assert answer(session, [4, 9], stop=[tokens[5]])[1] == "stop"
+
+
+def test_sessions_are_used_again(session):
+    first = answer(session, [7, 7, 7], 12)
+    answer(session, [1, 2], 20)
+    assert answer(session, [7, 7, 7], 12) == first
+
+
+def test_an_abandoned_stream_leaves_nothing_behind(session):
+    want = answer(session, [3], 8)
+    stream = session.stream([5, 6], 10, frozenset())
+    next(stream)
+    stream.close()
+    assert answer(session, [3], 8) == want
+
+
+def test_requests_that_cannot_be_answered(session):
+    with pytest.raises(EmptyPrompt):
+        answer(session, [])
+    with pytest.raises(PromptTooLong):
+        answer(session, [1] * (TINY.context + 1))
+
+
+@pytest.mark.parametrize("opener", OPENERS.values())
+def test_missing_and_damaged_models(opener, folder, tmp_path):
+    with pytest.raises(ModelNotFound, match=r"model\.onnx: cannot be read"):
+        opener(tmp_path)
+    (tmp_path / MODEL_FILE).write_bytes((folder / MODEL_FILE).read_bytes()[:-9])
+    with pytest.raises(ModelCorrupt, match=r"model\.onnx: damaged ONNX file"):
+        opener(tmp_path)
+
+
+def test_a_closed_cpu_session_says_so(folder):
+    session = cpu.open_session(folder)
+    session.close()
+    session.close()
+    with pytest.raises(BackendFailed, match="the session is closed: open the model again"):
+        answer(session, [1])
+
+
+def test_without_onnx_runtime(folder, monkeypatch):
+    real = builtins.__import__
+
+    def importer(name, *rest):
+        if name == "onnxruntime":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", importer)
+    with pytest.raises(BackendUnavailable, match=r"^onnxruntime is not installed: pip install onnxruntime$"):
+        cpu.open_session(folder)
+
+
+def test_what_onnx_runtime_refuses_is_a_backend_error():
+    with pytest.raises(BackendFailed, match="ONNX Runtime cannot load the model"):
+        cpu.Decoder(b"not onnx", TINY)
+
+
+@pytest.mark.parametrize("bits", [(4, 8), (4, 16), (2, 8), (8, 8)])
+@pytest.mark.parametrize("name", SMALL)
+def test_golden_equals_cpu(name, bits):
+    model = random_model(SMALL[name], seed=7, weight_bits=bits[0], mult_bits=bits[1])
+    session = cpu.CpuSession(cpu.Decoder(build_onnx(model).SerializeToString(), model.arch))
+    rng = np.random.default_rng(0)
+    for length in (1, 5):
+        prompt = rng.integers(model.arch.vocab, size=length).tolist()
+        want = GoldenModel(model).generate(prompt, 100)
+        assert answer(session, prompt) == (want.tokens, want.finish_reason)
+
+
+def test_golden_equals_cpu_through_a_whole_context():
+    model = random_model(HOME, seed=3)
+    session = cpu.CpuSession(cpu.Decoder(build_onnx(model).SerializeToString(), HOME))
+    want = GoldenModel(model).generate([1, 2, 3], 1000)
+    assert answer(session, [1, 2, 3], 1000) == (want.tokens, "context")
+    assert len(set(want.tokens)) > 50
+
+
+def test_slots_of_a_batch_do_not_see_each_other():
+    """Four conversations of different length in one decoder: each as if it were alone."""
+    model = random_model(SMALL["full_kv"], seed=5)
+    decoder = cpu.Decoder(build_onnx(model).SerializeToString(), model.arch, batch=4)
+    prompts = [[1, 2, 3], [4], [5, 6, 7, 8, 9], [10, 11]]
+    want = [GoldenModel(model).generate(prompt, 20).tokens for prompt in prompts]
+    fed, got = [list(prompt) for prompt in prompts], [[] for _ in prompts]
+    for position in range(24):
+        tokens = np.array([f[position] for f in fed], np.int64)
+        following = decoder.step(tokens, np.full(4, position, np.int64))
+        for slot, token in enumerate(following.tolist()):
+            if position >= len(prompts[slot]) - 1:
+                fed[slot].append(token)
+                got[slot].append(token)
+    assert [tokens[:20] for tokens in got] == want
+
+
+def test_logits_of_the_last_step():
+    model = random_model(TINY, 1)
+    decoder = cpu.Decoder(build_onnx(model).SerializeToString(), TINY)
+    decoder.step(np.array([5]), np.array([0]))
+    oracle = GoldenModel(model)
+    assert np.array_equal(decoder.logits()[0], oracle.step(oracle.new_cache(), 5, 0))

@@ -1,0 +1,93 @@
+"""Embedding look-up and the sampler at the other end."""
+
+# mypy: disallow-subclassing-any=False, disallow-any-unimported=False
+from __future__ import annotations
+
+from typing import Any
+
+from edgellm.compiler.ops import tags
+from edgellm.compiler.ops.base import (
+    TAG,
+    TAG_BYTES,
+    TOKEN,
+    TOKEN_BYTES,
+    Block,
+    Cost,
+    Int64,
+    Stream,
+    Table,
+    bram18,
+    lutram,
+    register,
+)
+from edgellm.numerics import ops
+
+
+@register
+class Embedding(Block):
+    """Token in, residual vector of N int16 and the token's tag out. Constant: table int8 [vocab, N]."""
+
+    MODULE = "embedding"
+    ATTRIBUTES = {name: ("i", True, 0) for name in ("Vocab", "N", "PE", "EmbedShift")}
+    FOLDING = ("PE",)
+
+    def stream_inputs(self) -> tuple[Stream, ...]:
+        return (TOKEN,)
+
+    def stream_outputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.attr("N"), self.attr("PE"), "INT16"), TAG)
+
+    def parameters(self) -> dict[str, int]:
+        names = {"VOCAB": "Vocab", "N": "N", "PE": "PE", "EMBED_SHIFT": "EmbedShift"}
+        return {parameter: self.attr(name) for parameter, name in names.items()}
+
+    def tables(self, constants: list[Int64]) -> dict[str, Table]:
+        return {"TABLE_FILE": Table(constants[0].reshape(-1, self.attr("PE")), 8)}
+
+    def compute(self, *inputs: Int64) -> tuple[Any, ...]:
+        value, table = tags.number(inputs[0]), inputs[1]
+        row = min(tags.index(value), self.attr("Vocab") - 1)
+        residual = ops.embed(table, row, self.attr("EmbedShift"))
+        return residual, tags.record(value & 0xFFFFFFFF, TAG_BYTES)
+
+    def interval(self) -> int:
+        return max(2, self.attr("N") // self.attr("PE"))
+
+    def latency(self) -> int:
+        return 3 + self.attr("N") // self.attr("PE")
+
+    def cost(self) -> Cost:
+        rows, width = self.attr("Vocab") * self.attr("N") // self.attr("PE"), self.attr("PE") * 8
+        return Cost(lut=90 + lutram(rows, width), ff=160 + 2 * width, bram18=bram18(rows, width))
+
+
+@register
+class ArgMax(Block):
+    """Greedy sampler: N int16 logits and the token's tag in, the chosen token out."""
+
+    MODULE = "argmax"
+    ATTRIBUTES = {name: ("i", True, 0) for name in ("N", "PE")}
+    FOLDING = ("PE",)
+
+    def stream_inputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.attr("N"), self.attr("PE"), "INT16"), TAG)
+
+    def stream_outputs(self) -> tuple[Stream, ...]:
+        return (TOKEN,)
+
+    def parameters(self) -> dict[str, int]:
+        return {"N": self.attr("N"), "PE": self.attr("PE")}
+
+    def compute(self, *inputs: Int64) -> tuple[Any, ...]:
+        logits, tag = inputs
+        return (tags.record(tags.token(tags.number(tag), ops.argmax(logits)), TOKEN_BYTES),)
+
+    def interval(self) -> int:
+        return max(2, self.attr("N") // self.attr("PE"))
+
+    def latency(self) -> int:
+        return (self.attr("PE") - 1).bit_length() + 3
+
+    def cost(self) -> Cost:
+        pe = self.attr("PE")
+        return Cost(lut=120 + 40 * pe, ff=140 + 64 * pe)

@@ -1,0 +1,44 @@
+"""SiLU gate: pairs (gate, up) of int8 to their gated product."""
+
+# mypy: disallow-subclassing-any=False, disallow-any-unimported=False
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgellm.compiler.ops.base import Block, Cost, Int64, Stream, Table, register
+from edgellm.numerics import ops
+
+
+@register
+class SiLUGate(Block):
+    """Channels arrive as g0, u0, g1, u1, ...; PE pairs a cycle. Constant: silu table int8 [256]."""
+
+    MODULE = "silu_gate"
+    ATTRIBUTES = {name: ("i", True, 0) for name in ("N", "PE", "GluShift")}
+    FOLDING = ("PE",)
+
+    def stream_inputs(self) -> tuple[Stream, ...]:
+        return (Stream(2 * self.attr("N"), 2 * self.attr("PE"), "INT8"),)
+
+    def stream_outputs(self) -> tuple[Stream, ...]:
+        return (Stream(self.attr("N"), self.attr("PE"), "INT8"),)
+
+    def parameters(self) -> dict[str, int]:
+        return {"PE": self.attr("PE"), "GLU_SHIFT": self.attr("GluShift")}
+
+    def tables(self, constants: list[Int64]) -> dict[str, Table]:
+        return {"TABLE_FILE": Table(constants[0].reshape(-1, 1), 8)}
+
+    def compute(self, *inputs: Int64) -> tuple[Any, ...]:
+        x, table = inputs
+        halves = np.concatenate([x[0::2], x[1::2]])
+        return (ops.silu_gate(halves, table, self.attr("GluShift")),)
+
+    def latency(self) -> int:
+        return 5
+
+    def cost(self) -> Cost:
+        pe = self.attr("PE")
+        return Cost(lut=10 + 42 * pe, ff=20 + 45 * pe, dsp=pe, source="Yosys fit")

@@ -1,0 +1,57 @@
+"""Rotary position embedding on the q and k heads of a vector; the v heads pass."""
+
+# mypy: disallow-subclassing-any=False, disallow-any-unimported=False
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgellm.compiler.ops import tags
+from edgellm.compiler.ops.base import BLOCK_TAG, Block, Cost, Int64, Stream, Table, bram18, register
+from edgellm.numerics import ops
+
+COEFFICIENT_BITS = 15  # Q13 cos or sin, -8192..8192
+
+
+@register
+class RoPE(Block):
+    """`Rotated` heads are turned by their position, `Passed` heads follow unchanged; PE channels a cycle.
+
+    Constants: cos, sin int16 [context, head_dim/2].
+    """
+
+    MODULE = "rope"
+    ATTRIBUTES = {name: ("i", True, 0) for name in ("Rotated", "Passed", "HeadDim", "PE", "Context")}
+    FOLDING = ("PE",)
+
+    def stream_inputs(self) -> tuple[Stream, ...]:
+        return (*self.stream_outputs(), BLOCK_TAG)
+
+    def stream_outputs(self) -> tuple[Stream, ...]:
+        elements = (self.attr("Rotated") + self.attr("Passed")) * self.attr("HeadDim")
+        return (Stream(elements, self.attr("PE"), "INT8"),)
+
+    def parameters(self) -> dict[str, int]:
+        names = {"NR": "Rotated", "NP": "Passed", "HD": "HeadDim", "PE": "PE", "T": "Context"}
+        return {parameter: self.attr(name) for parameter, name in names.items()}
+
+    def tables(self, constants: list[Int64]) -> dict[str, Table]:
+        pairs = np.stack(constants, axis=-1)  # [context, head_dim/2, (cos, sin)]
+        return {"TABLE_FILE": Table(pairs.reshape(-1, self.attr("PE")), COEFFICIENT_BITS)}
+
+    def compute(self, *inputs: Int64) -> tuple[Any, ...]:
+        x, tag, cos, sin = inputs
+        at = tags.position(tags.number(tag))
+        return (ops.rope_qkv(x, self.attr("Rotated"), self.attr("HeadDim"), cos[at], sin[at]),)
+
+    def latency(self) -> int:
+        return 8
+
+    def cost(self) -> Cost:
+        pairs = self.attr("PE") // 2
+        rows = self.attr("Context") * self.attr("HeadDim") // self.attr("PE")
+        memory = bram18(rows, self.attr("PE") * COEFFICIENT_BITS)
+        return Cost(
+            lut=60 + 45 * pairs, ff=80 + 140 * pairs, dsp=4 * pairs, bram18=memory, source="Yosys fit"
+        )

@@ -65,7 +65,8 @@ class Table:
     def hex(self) -> str:
         """What $readmemh reads: one row a line."""
         rows = streams.pack(self.values, self.bits)
-        return "".join(bytes(row[::-1]).hex() + "\n" for row in rows)
+        digits = -(-self.values.shape[-1] * self.bits // 4)
+        return "".join(bytes(row[::-1]).hex()[-digits:] + "\n" for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,27 +239,32 @@ class BlockRtl(RTLBackend):  # type: ignore[misc]
     def wrapper(self, top: str, values: dict[str, str]) -> str:
         """Verilog of the wrapper: FINN's port names around the parametrised module."""
         ports = ["input ap_clk", "input ap_rst_n"]
-        pins = [".ap_clk(ap_clk)", ".ap_rst_n(ap_rst_n)"]
         for name, stream, inward in self.ports():
             ahead, back = ("input", "output") if inward else ("output", "input")
             width = streams.beat_bytes(stream.lanes, stream.bits) * 8
             ports += [f"{ahead} [{width - 1}:0] {name}_V_TDATA", f"{ahead} {name}_V_TVALID"]
             ports += [f"{back} {name}_V_TREADY"]
-            pins += [f".{name}_V_{s}({name}_V_{s})" for s in ("TDATA", "TVALID", "TREADY")]
         settings = ",\n  ".join(f".{name}({value})" for name, value in values.items())
         return (
             f"module {top} (\n  {_lines(ports)}\n);\n"
-            f"  {self.MODULE} #(\n  {settings}\n  ) inst (\n  {_lines(pins + self.tied_pins())}\n  );\nendmodule\n"
+            f"  {self.MODULE} #(\n  {settings}\n  ) inst (\n"
+            f"  {_lines(self.pins())}\n  );\nendmodule\n"
         )
 
     def ports(self) -> list[tuple[str, Stream, bool]]:
-        """(name, stream, is an input) of every AXI4-Stream port."""
+        """(name, stream, is an input) of every AXI4-Stream port of the wrapper."""
         inward = [(f"in{i}", s, True) for i, s in enumerate(self.stream_inputs())]
         return inward + [(f"out{i}", s, False) for i, s in enumerate(self.stream_outputs())]
 
-    def tied_pins(self) -> list[str]:
-        """Connections of module ports that this use of the module leaves idle."""
-        return []
+    def pins(self) -> list[str]:
+        """Connections of the module inside the wrapper."""
+        names = [name for name, _, _ in self.ports()]
+        streams_ = [pin for name in names for pin in self.connect(name, name)]
+        return [".ap_clk(ap_clk)", ".ap_rst_n(ap_rst_n)", *streams_]
+
+    def connect(self, port: str, wires: str) -> list[str]:
+        """Connections of one stream of the module to the wrapper's stream of that name."""
+        return [f".{port}_V_{s}({wires}_V_{s})" for s in ("TDATA", "TVALID", "TREADY")]
 
     def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
         folder = self.get_nodeattr("code_gen_dir_ipgen") + "/" if abspath else ""

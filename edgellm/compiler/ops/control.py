@@ -50,6 +50,12 @@ class StreamFork(Block):
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
         return inputs * int(self.attr("K"))
 
+    def module_pins(self) -> list[str]:
+        """The module's K outputs are one packed port."""
+        names = [f"out{k}" for k in reversed(range(self.attr("K")))]
+        packed = {s: ", ".join(f"{name}_V_{s}" for name in names) for s in ("TDATA", "TVALID", "TREADY")}
+        return [f".out_V_{s}({{{wires}}})" for s, wires in packed.items()]
+
     def latency(self) -> int:
         return 1
 

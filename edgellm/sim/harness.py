@@ -115,6 +115,7 @@ class Simulation:
         Raises SimulationError when a memory file is missing, too short or too long.
         """
         self._handle = None
+        self.library = library
         self._library = _load(library)
         with _inside(run_dir):
             self._handle = self._call("new", seed & 0xFFFFFFFF)

@@ -1,0 +1,126 @@
+"""The stand-ins for FINN modules that Verilator rejects behave like the originals, cycle by cycle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import finn
+import numpy as np
+import pytest
+from rtl_modules import RTL
+
+from edgellm.errors import SimulationError
+from edgellm.sim import streams, verilator
+from edgellm.sim.harness import Simulation
+
+pytestmark = [pytest.mark.sim, pytest.mark.fpga]
+
+FINN_RTL = Path(str(next(iter(finn.__path__)))) / "finn-rtllib"
+
+FIFO_TOP = """
+module top (
+    input logic ap_clk, input logic ap_rst_n,
+    input logic [{w}-1:0] in0_V_TDATA, input logic in0_V_TVALID, output logic in0_V_TREADY,
+    output logic [{w}-1:0] out0_V_TDATA, output logic out0_V_TVALID, input logic out0_V_TREADY,
+    output logic [31:0] out1_V_TDATA, output logic out1_V_TVALID, input logic out1_V_TREADY);
+  logic [$clog2({depth} + 1):0] count, maxcount;
+  fifo #(.DEPTH({depth}), .DATA_WIDTH({w}), .RAM_STYLE("{style}")) dut (
+      .clk(ap_clk), .rst(!ap_rst_n), .idat(in0_V_TDATA), .ivld(in0_V_TVALID), .irdy(in0_V_TREADY),
+      .odat(out0_V_TDATA), .ovld(out0_V_TVALID), .ordy(out0_V_TREADY), .count, .maxcount);
+  assign out1_V_TDATA = {{16'(maxcount), 16'(count)}};
+  always_ff @(posedge ap_clk) out1_V_TVALID <= ap_rst_n;
+endmodule
+"""
+DEPTHS = [(2, "auto"), (16, "auto"), (100, "auto"), (40, "block"), (700, "block")]
+
+
+def acceptable_original() -> str:
+    """FINN's fifo.sv with the constant function that Verilator rejects written as constants."""
+    text = (FINN_RTL / "fifo" / "hdl" / "fifo.sv").read_text()
+    constants = """
+    localparam int unsigned WHOLE = $clog2(DEPTH_REQ);
+    localparam int unsigned REST = WHOLE > 0? $clog2(DEPTH_REQ - 2**(WHOLE-1)) : 0;
+    localparam bit SPLIT = WHOLE > MIN_ABITS && REST < WHOLE-1;
+    localparam int unsigned ABITS_LO = SPLIT? WHOLE-1 : WHOLE;
+    localparam int unsigned ABITS_HI = SPLIT? (REST < 1? 1 : REST) : 0;
+    """
+    text, found = re.subn(r"typedef struct \{.*?= INIT_ABITS\(\);", constants, text, count=1, flags=re.DOTALL)
+    assert found == 1
+    return text.replace("ABITS.lo", "ABITS_LO").replace("ABITS.hi", "ABITS_HI")
+
+
+def fifo_run(source: Path, folder: Path, depth: int, style: str) -> tuple[np.ndarray, ...]:
+    """Everything seen at the ports of a FIFO under a fixed random load."""
+    width = 40
+    folder.mkdir()
+    (folder / "top.sv").write_text(FIFO_TOP.format(w=width, depth=depth, style=style))
+    sim = Simulation(verilator.build("top", [source, folder / "top.sv"]))
+    sim.reset()
+    seen: list[np.ndarray] = []
+    sent = np.random.default_rng(1).integers(0, 256, (4 * depth + 300, width // 8)).astype(np.uint8)
+    for stall_in, stall_out, share in ((0.0, 1.0, 0.5), (0.9, 0.0, 0.5), (0.3, 0.3, 1.0)):
+        count = int(len(sent) * share)
+        sim.push("in0", sent[:count])
+        sim.run(1500 + depth, stall_in=stall_in, stall_out={"out0": stall_out}, seed=depth)
+        for port in ("out0", "out1"):
+            rows, cycles = sim.pop(port)
+            seen += [rows, cycles]
+        seen.append(sim.accepted("in0"))
+    return tuple(seen)
+
+
+@pytest.mark.parametrize(("depth", "style"), DEPTHS)
+def test_fifo(depth: int, style: str, tmp_path: Path) -> None:
+    original = tmp_path / "fifo.sv"
+    original.write_text(acceptable_original())
+    expected = fifo_run(original, tmp_path / "finn", depth, style)
+    got = fifo_run(RTL / "finn_sim" / "fifo.sv", tmp_path / "own", depth, style)
+    assert sum(len(part) for part in expected[::5]) > depth
+    for ours, theirs in zip(got, expected, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_fifo_has_no_ultraram(tmp_path: Path) -> None:
+    with pytest.raises(SimulationError, match="DEPTH=4000 would take UltraRAM"):
+        fifo_run(RTL / "finn_sim" / "fifo.sv", tmp_path / "own", 4000, "auto")
+
+
+ADD_TOP = """
+module top (
+    input logic ap_clk, input logic ap_rst_n,
+    input logic [{n}*8-1:0] in0_V_TDATA, input logic in0_V_TVALID, output logic in0_V_TREADY,
+    output logic [15:0] out0_V_TDATA, output logic out0_V_TVALID, input logic out0_V_TREADY);
+  logic [7:0] arg[{n}];
+  for (genvar i = 0; i < {n}; i++) assign arg[i] = in0_V_TDATA[8*i+:8];
+  logic [mvu_pkg::sumwidth({n}, 8, {lo}, {hi})-1:0] sum;
+  add_multi #(.N({n}), .DEPTH({depth}), .ARG_WIDTH(8), .ARG_LO({lo}), .ARG_HI({hi})) dut (
+      .clk(ap_clk), .rst(!ap_rst_n), .en(1'b1), .arg, .sum);
+  logic [{depth}:0] valid;
+  assign valid[0] = in0_V_TVALID;
+  always_ff @(posedge ap_clk) for (int i = 0; i < {depth}; i++) valid[i+1] <= ap_rst_n && valid[i];
+  assign in0_V_TREADY = 1'b1;
+  assign out0_V_TVALID = valid[{depth}];
+  assign out0_V_TDATA = {signed} ? 16'($signed(sum)) : 16'(sum);
+endmodule
+"""
+
+
+@pytest.mark.parametrize(("n", "depth", "low", "high"), [(8, 2, 0, 0), (5, 4, -128, 127), (1, 1, 0, 0)])
+def test_add_multi(n: int, depth: int, low: int, high: int, tmp_path: Path) -> None:
+    fields = {"n": n, "depth": depth, "lo": low, "hi": high, "signed": int(low < 0)}
+    (tmp_path / "top.sv").write_text(ADD_TOP.format(**fields))
+    package = FINN_RTL / "mvu" / "mvu_pkg.sv"
+    sim = Simulation(
+        verilator.build("top", [package, RTL / "finn_sim" / "add_multi.sv", tmp_path / "top.sv"])
+    )
+    sim.reset()
+    pick: Callable[..., np.ndarray] = np.random.default_rng(n).integers
+    values = pick(-128, 128, (300, n)) if low < 0 else pick(0, 256, (300, n))
+    values[0], values[1] = values.max(), values.min()
+    sim.push("in0", streams.pack(values, 8))
+    assert sim.run(2000, {"out0": 300})
+    rows, cycles = sim.pop("out0")
+    assert np.array_equal(streams.unpack(rows, 16, 1, signed=low < 0)[:, 0], values.sum(axis=1))
+    assert np.array_equal(cycles, sim.accepted("in0") + depth)

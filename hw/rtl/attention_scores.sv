@@ -139,14 +139,35 @@ module attention_scores #(
   // ---- Scores ---------------------------------------------------------------------------------
   logic [Group-1:0][PT-1:0][ScoreBits-1:0] scores;
 
-  for (genvar g = 0; g < Group; g++) begin : gen_member
-    for (genvar i = 0; i < PT; i++) begin : gen_lane
-      dot_product #(
-          .N(HEAD_DIM)
-      ) score (
+  for (genvar i = 0; i < PT; i++) begin : gen_lane
+    logic [Group-1:0][HEAD_DIM-1:0][15:0] product;
+
+    for (genvar h = 0; h < HEAD_DIM; h++) begin : gen_channel
+      logic [Group-1:0][8:0] factor;
+      logic [Group-1:0][15:0] channel_product;
+
+      shared_multiply #(
+          .GROUP(Group)
+      ) multiply (
           .ap_clk,
-          .left (q_data[g]),
-          .right(k_data[i]),
+          .left(factor),
+          .right(k_data[i][h]),
+          .product(channel_product)
+      );
+      for (genvar g = 0; g < Group; g++) begin : gen_member
+        assign factor[g] = 9'($signed(q_data[g][h]));
+        assign product[g][h] = channel_product[g];
+      end
+    end
+
+    for (genvar g = 0; g < Group; g++) begin : gen_sum
+      adder_tree #(
+          .N (HEAD_DIM),
+          .IW(16),
+          .OW(ScoreBits)
+      ) sum (
+          .ap_clk,
+          .terms(product[g]),
           .total(scores[g][i])
       );
     end

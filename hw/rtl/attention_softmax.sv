@@ -142,8 +142,30 @@ module attention_softmax #(
   logic [Group-1:0][SumBits:0] row_sum;
   logic [Group-1:0][HEAD_DIM-1:0][AccumulatorBits-1:0] row_accumulator;
 
+  for (genvar i = 0; i < PT; i++) begin : gen_lane
+    logic [Group-1:0][8:0] factor;
+    for (genvar g = 0; g < Group; g++) begin : gen_factor
+      assign factor[g] = {1'b0, weight[g][i]};
+    end
+    for (genvar h = 0; h < HEAD_DIM; h++) begin : gen_channel
+      logic [Group-1:0][15:0] channel_product;
+
+      shared_multiply #(
+          .GROUP(Group)
+      ) multiply (
+          .ap_clk,
+          .left(factor),
+          .right(v_data[i][h]),
+          .product(channel_product)
+      );
+      for (genvar g = 0; g < Group; g++) begin : gen_member
+        assign product[g][h][i] = channel_product[g];
+      end
+    end
+  end
+
   for (genvar g = 0; g < Group; g++) begin : gen_member
-    for (genvar i = 0; i < PT; i++) begin : gen_lane
+    for (genvar i = 0; i < PT; i++) begin : gen_weight
       attention_exp #(
           .SCORE_BITS(ScoreBits),
           .SCORE_MULT(SCORE_MULT),
@@ -157,12 +179,7 @@ module attention_softmax #(
           .weight (weight[g][i])
       );
 
-      always_ff @(posedge ap_clk) begin
-        weight_late[g][i] <= {1'b0, weight[g][i]};
-        for (int h = 0; h < HEAD_DIM; h++) begin
-          product[g][h][i] <= 16'($signed({1'b0, weight[g][i]}) * $signed(v_data[i][h]));
-        end
-      end
+      always_ff @(posedge ap_clk) weight_late[g][i] <= {1'b0, weight[g][i]};
     end
 
     adder_tree #(

@@ -58,6 +58,10 @@ def test_inverse_root_is_exact_in_double_too(ss):
     assert n == floor(2.0**24 / sqrt(ss))
 
 
+def test_inverse_root_of_nothing():
+    assert ops.inverse_root(0) == 2**24
+
+
 def test_double_is_exact_where_the_root_is_nearest_to_an_integer():
     for n in [*range(4, 3000), *range(2**24 - 2000, 2**24 + 1)]:
         nearest = 2**48 // (n * n)

@@ -115,15 +115,16 @@ _DOUBLE_PRODUCT = """
     acc = MatMul (xd, wd)
 """
 
+# Div, not Mul: ONNX Runtime takes a product of two multipliers for float scales and fuses it wrongly
 _WIDE_SCALE = """
     s = Constant <value_int: int = @shift> ()
     sd = Cast <to = 11> (s)
-    half = Constant <value = double {0.5}> ()
-    unit = Pow (half, sd)
+    two = Constant <value = double {2.0}> ()
+    power = Pow (two, sd)
     md = Cast <to = 11> (mult)
-    ms = Mul (md, unit)
+    ms = Div (md, power)
     bd = Cast <to = 11> (bias)
-    bs = Mul (bd, unit)
+    bs = Div (bd, power)
     product = Mul (acc, ms)
     sum = Add (product, bs)
     whole = Floor (sum)

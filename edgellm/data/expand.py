@@ -212,7 +212,7 @@ def _as_expression(node: Any) -> Expression:
 
 @cache
 def _own_replies() -> dict[str, dict[str, str]]:
-    return dict(loads(resources.files("edgellm.data").joinpath("home/replies.json").read_text("utf-8")))
+    return dict(loads(resources.files("edgellm.data").joinpath("replies.json").read_text("utf-8")))
 
 
 @cache
@@ -225,7 +225,7 @@ def _compiled(text: str) -> JinjaTemplate:
 def reply(source: Grammar, draft: _Draft) -> str:
     """The package's spoken response with the slots filled in.
 
-    Responses that need the state of a house use the project's own wording (`home/replies.json`).
+    Responses that need the state of a house use the project's own wording (`replies.json`).
     """
     own, intent, key = _own_replies(), draft.template.intent, draft.template.response
     text = own.get(intent, {}).get(key) or source.responses.get(intent, {}).get(key) or "Done"

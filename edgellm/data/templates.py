@@ -1,4 +1,4 @@
-"""Sentence templates of home-assistant-intents, read once, with the grammar corrections of `home/grammar.json`."""
+"""Sentence templates of home-assistant-intents, read once, with the grammar corrections of `grammar.json`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _intents_file() -> dict[str, Any]:
 
 
 def _fixes() -> dict[str, Any]:
-    return dict(json.loads(resources.files("edgellm.data").joinpath("home/grammar.json").read_text("utf-8")))
+    return dict(json.loads(resources.files("edgellm.data").joinpath("grammar.json").read_text("utf-8")))
 
 
 def _templates_of(intent: str, group: int, entry: dict[str, Any], fixes: dict[str, Any]) -> list[Template]:

@@ -23,8 +23,8 @@ PROPER_DOMAINS = frozenset({"scene", "script", "todo", "weather", "input_boolean
 
 @cache
 def word_lists() -> dict[str, Any]:
-    """The word lists of the home corpus (`edgellm/data/home/values.json`)."""
-    text = resources.files("edgellm.data").joinpath("home/values.json").read_text("utf-8")
+    """The word lists of the home corpus (`edgellm/data/values.json`)."""
+    text = resources.files("edgellm.data").joinpath("values.json").read_text("utf-8")
     return dict(json.loads(text))
 
 

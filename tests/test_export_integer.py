@@ -90,6 +90,24 @@ def test_a_failed_export_leaves_the_old_model(checkpoint, tmp_path, monkeypatch)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_the_checkpoint_describes_itself(checkpoint, tmp_path):
+    about = {"name": "own", "description": "of its own", "seed": 3, "tokens": {"qat": 9}, "other": 1}
+    (checkpoint / "about.json").write_text(json.dumps(about))
+    export_model(checkpoint, tmp_path / "home")
+    described = manifest.read(tmp_path / "home")
+    assert (described.name, described.description) == ("own", "of its own")
+    assert {k: v for k, v in described.provenance.items() if k not in ("edgellm", "checkpoint")} == {
+        "seed": 3,
+        "tokens": {"qat": 9},
+    }
+
+
+def test_metrics_beside_the_checkpoint(checkpoint, tmp_path):
+    (checkpoint / "metrics.json").rename(checkpoint.parent / "metrics.json")
+    export_model(checkpoint, tmp_path / "home")
+    assert manifest.read(tmp_path / "home").metrics == {"intent": 98.2}
+
+
 def test_a_checkpoint_without_metrics(checkpoint, tmp_path):
     (checkpoint / "metrics.json").unlink()
     export_model(checkpoint, tmp_path / "home")

@@ -24,15 +24,18 @@ from edgellm.numerics.model import IntegerModel
 __all__ = ["build_onnx", "export_model", "from_qonnx", "write_folder"]
 
 MODEL, QONNX, TOKENIZER, METRICS = "model.onnx", "model.qonnx.onnx", "tokenizer.json", "metrics.json"
+ABOUT = "about.json"
+PROVENANCE = ("seed", "tokens", "bits")  # of about.json
 STOP_TOKEN = "</s>"
 LICENCE = "Apache-2.0"
 
 
 def export_model(checkpoint: Path, out: Path, name: str | None = None, description: str = "") -> IntegerModel:
-    """Write the model folder of a checkpoint folder (which holds tokenizer.json, and metrics.json if measured).
+    """Write the model folder of a `checkpoint/` folder that `edgellm distill` made.
 
-    `name` is the folder's unless given. Other files in `out` stay. Raises ExportError, TrainingError (the
-    checkpoint cannot be read) or ModelUnsupported.
+    Name, description, seed and token counts come from its about.json unless given, metrics from the metrics.json
+    in it or beside it. Other files in `out` stay. Raises ExportError, TrainingError (the checkpoint cannot
+    be read) or ModelUnsupported.
     """
     from edgellm.export.qonnx import export_qonnx
 
@@ -46,8 +49,15 @@ def export_model(checkpoint: Path, out: Path, name: str | None = None, descripti
         export_qonnx(checkpoint, folder / QONNX)
         model = from_qonnx(folder / QONNX)
         shutil.copyfile(tokenizer, folder / TOKENIZER)
-        provenance = {"checkpoint": _digests(checkpoint)}
-        write_folder(folder, model, name or out.resolve().name, description, _metrics(checkpoint), provenance)
+        about = _json(checkpoint / ABOUT)
+        write_folder(
+            folder,
+            model,
+            name or about.get("name") or out.resolve().name,
+            description or about.get("description") or "",
+            _json(checkpoint / METRICS) or _json(checkpoint.parent / METRICS),
+            {key: about[key] for key in PROVENANCE if key in about} | {"checkpoint": _digests(checkpoint)},
+        )
         _move(folder, out)
     return model
 
@@ -94,8 +104,8 @@ def _stop_id(tokenizer: Path) -> int:
         raise ExportError(f"{tokenizer}: no added token {STOP_TOKEN!r}, so answers would not end") from None
 
 
-def _metrics(checkpoint: Path) -> dict[str, Any]:
-    path = checkpoint / METRICS
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty when there is no such file."""
     if not path.is_file():
         return {}
     try:

@@ -1,7 +1,7 @@
 """The project's own FINN operations. Importing this package registers them with FINN (needed in every process)."""
 
 from edgellm.compiler.ops.attention import CausalAttention
-from edgellm.compiler.ops.base import Block, Cost, Stream, Table
+from edgellm.compiler.ops.base import Block, Stream, Table
 from edgellm.compiler.ops.control import LoopControl, Sequencer, StreamFork
 from edgellm.compiler.ops.embedding import ArgMax, Embedding
 from edgellm.compiler.ops.gate import SiLUGate
@@ -15,7 +15,6 @@ __all__ = [
     "ArgMax",
     "Block",
     "CausalAttention",
-    "Cost",
     "Embedding",
     "Logits",
     "LoopControl",

@@ -3,13 +3,24 @@
 # mypy: disallow-subclassing-any=False, disallow-any-unimported=False
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgellm.compiler import costs, timing
+from edgellm.compiler.costs import Cost
 from edgellm.compiler.ops import tags
-from edgellm.compiler.ops.base import BLOCK_TAG, Block, Cost, Int64, Stream, Table, bram18, register
+from edgellm.compiler.ops.base import (
+    BLOCK_TAG,
+    Attributes,
+    Block,
+    Int64,
+    Stream,
+    Table,
+    integers,
+    register,
+)
 from edgellm.numerics import ops
 
 Caches = tuple[NDArray[np.int8], NDArray[np.int8]]  # keys, values [layers*slots, kv_heads, context, head_dim]
@@ -31,12 +42,10 @@ class CausalAttention(Block):
     """
 
     MODULE = "causal_attention"
-    ATTRIBUTES = {
-        name: ("i", True, 0)
-        for name in (
-            *("Heads", "KVHeads", "HeadDim", "Context", "Slots", "Layers"),
-            *("PT", "OM", "ScoreMult", "ScoreShift"),
-        )
+    ATTRIBUTES: ClassVar[Attributes] = {
+        **integers("Heads", "KVHeads", "HeadDim", "Context", "Slots", "Layers"),
+        **integers("PT", "OM", "ScoreMult", "ScoreShift"),
+        "RamStyle": ("s", False, "auto"),
     }
     FOLDING = ("PT", "OM")
 
@@ -47,7 +56,7 @@ class CausalAttention(Block):
     def stream_outputs(self) -> tuple[Stream, ...]:
         return (Stream(self.attr("Heads") * self.attr("HeadDim"), self.attr("HeadDim"), "INT8"),)
 
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, int | str]:
         names = {
             "HEADS": "Heads",
             "KV_HEADS": "KVHeads",
@@ -60,7 +69,8 @@ class CausalAttention(Block):
             "SCORE_MULT": "ScoreMult",
             "SCORE_SHIFT": "ScoreShift",
         }
-        return {parameter: self.attr(name) for parameter, name in names.items()}
+        numbers: dict[str, int | str] = {parameter: self.attr(name) for parameter, name in names.items()}
+        return {**numbers, "RAM_STYLE": self.get_nodeattr("RamStyle")}
 
     def tables(self, constants: list[Int64]) -> dict[str, Table]:
         return {"EXP_FILE": Table(constants[0].reshape(-1, 1), 8)}
@@ -88,8 +98,7 @@ class CausalAttention(Block):
 
     def interval_at(self, position: int) -> int:
         """Cycles from one token to the next at a position."""
-        steps = -(-(position + 1) // self.attr("PT")) + 6
-        return max(self.attr("KVHeads") * steps, self.attr("Heads") * self.attr("HeadDim") // self.attr("OM"))
+        return timing.attention_interval(*self._shape(), position)
 
     def interval(self) -> int:
         """At the last position of the context."""
@@ -97,21 +106,22 @@ class CausalAttention(Block):
 
     def latency_at(self, position: int) -> int:
         """Cycles from the last input beat to the last output beat of a token at a position."""
-        return 2 * self.interval_at(position) // self.attr("KVHeads") + self.interval_at(position) + 40
+        return timing.attention_latency(*self._shape(), position)
 
     def latency(self) -> int:
         return self.latency_at(self.attr("Context") - 1)
 
-    def cost(self) -> Cost:
-        group = self.attr("Heads") // self.attr("KVHeads")
-        hd, pt, om = (self.attr(n) for n in ("HeadDim", "PT", "OM"))
-        memories = self.attr("Layers") * self.attr("Slots") * self.attr("KVHeads")
-        rows = memories * self.attr("Context") // pt
-        products = 2 * group * hd * pt
-        return Cost(
-            lut=900 + 28 * products,
-            ff=1200 + 40 * products,
-            dsp=products + om + group,
-            bram18=2 * bram18(rows, pt * hd * 8),
-            source="Yosys fit",
+    def _shape(self) -> tuple[int, int, int, int, int]:
+        heads, kv_heads, head_dim, pt, om = (
+            self.attr(n) for n in ("Heads", "KVHeads", "HeadDim", "PT", "OM")
         )
+        return heads, kv_heads, head_dim, pt, om
+
+    def uram_estimation(self, fpgapart: str) -> int:
+        return self.cost().uram
+
+    def cost(self) -> Cost:
+        heads, kv_heads, head_dim, pt, om = self._shape()
+        memories = self.attr("Layers") * self.attr("Slots")
+        ultra = self.get_nodeattr("RamStyle") == "ultra"
+        return costs.attention(heads, kv_heads, head_dim, self.attr("Context"), memories, pt, om, ultra)

@@ -22,10 +22,18 @@ from numpy.typing import NDArray
 from qonnx.core.datatype import DataType
 
 from edgellm.compiler import rtl_library
+from edgellm.compiler.costs import Cost
 from edgellm.sim import streams
 
 Int64 = NDArray[np.int64]
+Attributes = dict[str, tuple[Any, ...]]  # FINN's form: name -> (type, required, default)
+SIGNALS = ("TDATA", "TVALID", "TREADY")
 TAG_BYTES, BLOCK_TAG_BYTES, TOKEN_BYTES, WORD_BYTES = 4, 5, 8, 4
+
+
+def integers(*names: str) -> Attributes:
+    """Required integer node attributes."""
+    return dict.fromkeys(names, ("i", True, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +77,11 @@ class Table:
         return "".join(bytes(row[::-1]).hex()[-digits:] + "\n" for row in rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Estimated resources of a block; `source` says where the LUT and FF figures come from."""
-
-    lut: int = 0
-    ff: int = 0
-    dsp: int = 0
-    bram18: int = 0
-    source: str = "formula"
-
-
-def bram18(rows: int, width: int) -> int:
-    """18-kbit blocks of a simple dual-port memory (UG573: up to 36 bits x 512); 0 where LUTs serve (<= 64 rows)."""
-    if rows <= 64:
-        return 0
-    shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-    return min(-(-rows // depth) * -(-width // wide) for depth, wide in shapes)
-
-
-def lutram(rows: int, width: int) -> int:
-    """LUTs of a memory of up to 64 rows (a LUT holds 64 bits)."""
-    return -(-rows // 64) * width if rows <= 64 else 0
-
-
 class Block(HWCustomOp):  # type: ignore[misc]
     """One own operation. Subclasses give MODULE, attributes, streams, parameters, tables, compute and cost."""
 
     MODULE: ClassVar[str]
-    ATTRIBUTES: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    ATTRIBUTES: ClassVar[Attributes] = {}
     FOLDING: ClassVar[tuple[str, ...]] = ()  # attributes that set the parallelism
 
     def stream_inputs(self) -> tuple[Stream, ...]:
@@ -106,13 +90,22 @@ class Block(HWCustomOp):  # type: ignore[misc]
     def stream_outputs(self) -> tuple[Stream, ...]:
         raise NotImplementedError
 
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, int | str]:
         """Values of the module's parameters."""
         raise NotImplementedError
 
     def tables(self, constants: list[Int64]) -> dict[str, Table]:
         """File parameter -> content, from the node's constant inputs."""
         return {}
+
+    def ports(self) -> list[tuple[str, Stream, bool]]:
+        """(name, stream, is an input) of every AXI4-Stream port of the wrapper."""
+        inward = [(f"in{i}", s, True) for i, s in enumerate(self.stream_inputs())]
+        return inward + [(f"out{i}", s, False) for i, s in enumerate(self.stream_outputs())]
+
+    def stream_pins(self) -> list[str]:
+        """Connections of the module's stream ports to those of the wrapper around it."""
+        return [f".{name}_V_{s}({name}_V_{s})" for name, _, _ in self.ports() for s in SIGNALS]
 
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
         """Output vectors of one input vector a stream, then the constants, all one-dimensional or table-shaped."""
@@ -134,9 +127,9 @@ class Block(HWCustomOp):  # type: ignore[misc]
     def get_nodeattr_types(self) -> dict[str, tuple[Any, ...]]:
         return {**super().get_nodeattr_types(), **self.ATTRIBUTES}
 
-    def attr(self, name: str) -> Any:
-        """Value of a node attribute."""
-        return self.get_nodeattr(name)
+    def attr(self, name: str) -> int:
+        """Value of an integer node attribute."""
+        return int(self.get_nodeattr(name))
 
     def _stream(self, ind: int, out: bool) -> Stream | None:
         known = self.stream_outputs() if out else self.stream_inputs()
@@ -223,11 +216,11 @@ class BlockRtl(RTLBackend):  # type: ignore[misc]
         """Write `<node>_block.v` and its tables into the node's code generation folder."""
         folder, top = Path(self.get_nodeattr("code_gen_dir_ipgen")), self.get_verilog_top_module_name()
         constants = [np.asarray(c, np.int64) for c in self.constants(model)]
-        values: dict[str, str] = {name: str(v) for name, v in self.parameters().items()}
+        values = {name: _verilog(value) for name, value in self.parameters().items()}
         for name, table in self.tables(constants).items():
             file = f"{self.onnx_node.name}_{name.lower()}.dat"
             (folder / file).write_text(table.hex(), encoding="ascii")
-            values[name] = f'"mem/{file}"'
+            values[name] = _verilog(f"mem/{file}")
         (folder / f"{top}.v").write_text(self.wrapper(top, values), encoding="ascii")
         for attribute, value in (("gen_top_module", top), ("ipgen_path", folder), ("ip_path", folder)):
             self.set_nodeattr(attribute, str(value))
@@ -244,27 +237,13 @@ class BlockRtl(RTLBackend):  # type: ignore[misc]
             width = streams.beat_bytes(stream.lanes, stream.bits) * 8
             ports += [f"{ahead} [{width - 1}:0] {name}_V_TDATA", f"{ahead} {name}_V_TVALID"]
             ports += [f"{back} {name}_V_TREADY"]
+        pins = [".ap_clk(ap_clk)", ".ap_rst_n(ap_rst_n)", *self.stream_pins()]
         settings = ",\n  ".join(f".{name}({value})" for name, value in values.items())
         return (
             f"module {top} (\n  {_lines(ports)}\n);\n"
             f"  {self.MODULE} #(\n  {settings}\n  ) inst (\n"
-            f"  {_lines(self.pins())}\n  );\nendmodule\n"
+            f"  {_lines(pins)}\n  );\nendmodule\n"
         )
-
-    def ports(self) -> list[tuple[str, Stream, bool]]:
-        """(name, stream, is an input) of every AXI4-Stream port of the wrapper."""
-        inward = [(f"in{i}", s, True) for i, s in enumerate(self.stream_inputs())]
-        return inward + [(f"out{i}", s, False) for i, s in enumerate(self.stream_outputs())]
-
-    def pins(self) -> list[str]:
-        """Connections of the module inside the wrapper."""
-        names = [name for name, _, _ in self.ports()]
-        streams_ = [pin for name in names for pin in self.connect(name, name)]
-        return [".ap_clk(ap_clk)", ".ap_rst_n(ap_rst_n)", *streams_]
-
-    def connect(self, port: str, wires: str) -> list[str]:
-        """Connections of one stream of the module to the wrapper's stream of that name."""
-        return [f".{port}_V_{s}({wires}_V_{s})" for s in ("TDATA", "TVALID", "TREADY")]
 
     def get_rtl_file_list(self, abspath: bool = False) -> list[str]:
         folder = self.get_nodeattr("code_gen_dir_ipgen") + "/" if abspath else ""
@@ -280,6 +259,10 @@ class BlockRtl(RTLBackend):  # type: ignore[misc]
         files = [f"add_files -norecurse {path}" for path in self.get_rtl_file_list(abspath=True)]
         top, name = self.get_verilog_top_module_name(), self.onnx_node.name
         return [*files, f"create_bd_cell -type module -reference {top} {name}"]
+
+
+def _verilog(value: int | str) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _lines(items: list[str]) -> str:

@@ -3,24 +3,28 @@
 # mypy: disallow-subclassing-any=False, disallow-any-unimported=False
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from edgellm.compiler import costs
+from edgellm.compiler.costs import Cost
 from edgellm.compiler.ops import tags
 from edgellm.compiler.ops.base import (
     BLOCK_TAG,
     BLOCK_TAG_BYTES,
     SELECTOR,
+    SIGNALS,
     TAG,
     TOKEN,
     TOKEN_BYTES,
     WORD,
     WORD_BYTES,
+    Attributes,
     Block,
-    Cost,
     Int64,
     Stream,
+    integers,
     register,
 )
 
@@ -30,38 +34,32 @@ class StreamFork(Block):
     """One stream copied to K consumers, each at its own pace."""
 
     MODULE = "stream_fork"
-    ATTRIBUTES = {
-        "K": ("i", True, 0),
-        "N": ("i", True, 0),
-        "PE": ("i", True, 0),
-        "dataType": ("s", True, ""),
-    }
+    ATTRIBUTES: ClassVar[Attributes] = {**integers("K", "N", "PE"), "dataType": ("s", True, "")}
     FOLDING = ("PE",)
 
     def stream_inputs(self) -> tuple[Stream, ...]:
-        return (Stream(self.attr("N"), self.attr("PE"), self.attr("dataType")),)
+        return (Stream(self.attr("N"), self.attr("PE"), self.get_nodeattr("dataType")),)
 
     def stream_outputs(self) -> tuple[Stream, ...]:
-        return self.stream_inputs() * int(self.attr("K"))
+        return self.stream_inputs() * self.attr("K")
 
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, int | str]:
         return {"K": self.attr("K"), "W": self.get_instream_width_padded(0)}
 
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
-        return inputs * int(self.attr("K"))
+        return inputs * self.attr("K")
 
-    def module_pins(self) -> list[str]:
+    def stream_pins(self) -> list[str]:
         """The module's K outputs are one packed port."""
         names = [f"out{k}" for k in reversed(range(self.attr("K")))]
-        packed = {s: ", ".join(f"{name}_V_{s}" for name in names) for s in ("TDATA", "TVALID", "TREADY")}
-        return [f".out_V_{s}({{{wires}}})" for s, wires in packed.items()]
+        packed = [f".out_V_{s}({{{', '.join(f'{name}_V_{s}' for name in names)}}})" for s in SIGNALS]
+        return [*(f".in0_V_{s}(in0_V_{s})" for s in SIGNALS), *packed]
 
     def latency(self) -> int:
         return 1
 
     def cost(self) -> Cost:
-        copies, width = self.attr("K"), self.get_instream_width_padded(0)
-        return Cost(lut=10 + copies * (8 + width // 2), ff=copies * (2 * width + 4))
+        return costs.fork(self.attr("K"), self.get_instream_width_padded(0))
 
 
 @register
@@ -73,7 +71,7 @@ class LoopControl(Block):
     """
 
     MODULE = "loop_control"
-    ATTRIBUTES = {name: ("i", True, 0) for name in ("N", "PE", "Layers", "Tokens")}
+    ATTRIBUTES: ClassVar[Attributes] = integers("N", "PE", "Layers", "Tokens")
     FOLDING = ("PE",)
 
     def residual(self) -> Stream:
@@ -85,7 +83,7 @@ class LoopControl(Block):
     def stream_outputs(self) -> tuple[Stream, ...]:
         return (self.residual(), BLOCK_TAG, SELECTOR, self.residual(), TAG)
 
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, int | str]:
         stream = self.residual()
         return {
             "LAYERS": self.attr("Layers"),
@@ -107,9 +105,8 @@ class LoopControl(Block):
         return 5
 
     def cost(self) -> Cost:
-        width = self.residual().lanes * 16
-        ring = self.attr("Tokens") * self.residual().beats
-        return Cost(lut=420 + 3 * width, ff=520 + 6 * width, bram18=max(1, -(-width // 36)) * -(-ring // 512))
+        stream = self.residual()
+        return costs.loop_control(self.attr("Tokens"), stream.beats, stream.lanes * stream.bits)
 
 
 @register
@@ -117,7 +114,7 @@ class Sequencer(Block):
     """Command words in, event words out; tokens to the embedding, generated tokens back."""
 
     MODULE = "sequencer"
-    ATTRIBUTES = {name: ("i", True, 0) for name in ("Slots", "Context", "Vocab")}
+    ATTRIBUTES: ClassVar[Attributes] = integers("Slots", "Context", "Vocab")
 
     def stream_inputs(self) -> tuple[Stream, ...]:
         return (WORD, TOKEN)
@@ -125,7 +122,7 @@ class Sequencer(Block):
     def stream_outputs(self) -> tuple[Stream, ...]:
         return (TOKEN, WORD)
 
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, int | str]:
         return {name.upper(): self.attr(name) for name in ("Slots", "Context", "Vocab")}
 
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
@@ -142,4 +139,4 @@ class Sequencer(Block):
         return 5
 
     def cost(self) -> Cost:
-        return Cost(lut=700 + 60 * self.attr("Slots"), ff=600 + 90 * self.attr("Slots"))
+        return costs.sequencer(self.attr("Slots"))

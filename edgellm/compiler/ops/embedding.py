@@ -3,21 +3,22 @@
 # mypy: disallow-subclassing-any=False, disallow-any-unimported=False
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from edgellm.compiler import costs, timing
+from edgellm.compiler.costs import Cost
 from edgellm.compiler.ops import tags
 from edgellm.compiler.ops.base import (
     TAG,
     TAG_BYTES,
     TOKEN,
     TOKEN_BYTES,
+    Attributes,
     Block,
-    Cost,
     Int64,
     Stream,
     Table,
-    bram18,
-    lutram,
+    integers,
     register,
 )
 from edgellm.numerics import ops
@@ -28,7 +29,7 @@ class Embedding(Block):
     """Token in, residual vector of N int16 and the token's tag out. Constant: table int8 [vocab, N]."""
 
     MODULE = "embedding"
-    ATTRIBUTES = {name: ("i", True, 0) for name in ("Vocab", "N", "PE", "EmbedShift")}
+    ATTRIBUTES: ClassVar[Attributes] = integers("Vocab", "N", "PE", "EmbedShift")
     FOLDING = ("PE",)
 
     def stream_inputs(self) -> tuple[Stream, ...]:
@@ -37,7 +38,7 @@ class Embedding(Block):
     def stream_outputs(self) -> tuple[Stream, ...]:
         return (Stream(self.attr("N"), self.attr("PE"), "INT16"), TAG)
 
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, int | str]:
         names = {"VOCAB": "Vocab", "N": "N", "PE": "PE", "EMBED_SHIFT": "EmbedShift"}
         return {parameter: self.attr(name) for parameter, name in names.items()}
 
@@ -57,8 +58,7 @@ class Embedding(Block):
         return 3 + self.attr("N") // self.attr("PE")
 
     def cost(self) -> Cost:
-        rows, width = self.attr("Vocab") * self.attr("N") // self.attr("PE"), self.attr("PE") * 8
-        return Cost(lut=90 + lutram(rows, width), ff=160 + 2 * width, bram18=bram18(rows, width))
+        return costs.embedding(self.attr("Vocab"), self.attr("N"), self.attr("PE"))
 
 
 @register
@@ -66,7 +66,7 @@ class ArgMax(Block):
     """Greedy sampler: N int16 logits and the token's tag in, the chosen token out."""
 
     MODULE = "argmax"
-    ATTRIBUTES = {name: ("i", True, 0) for name in ("N", "PE")}
+    ATTRIBUTES: ClassVar[Attributes] = integers("N", "PE")
     FOLDING = ("PE",)
 
     def stream_inputs(self) -> tuple[Stream, ...]:
@@ -75,7 +75,7 @@ class ArgMax(Block):
     def stream_outputs(self) -> tuple[Stream, ...]:
         return (TOKEN,)
 
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, int | str]:
         return {"N": self.attr("N"), "PE": self.attr("PE")}
 
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
@@ -86,8 +86,7 @@ class ArgMax(Block):
         return max(2, self.attr("N") // self.attr("PE"))
 
     def latency(self) -> int:
-        return (self.attr("PE") - 1).bit_length() + 3
+        return timing.argmax_latency(self.attr("PE"))
 
     def cost(self) -> Cost:
-        pe = self.attr("PE")
-        return Cost(lut=120 + 40 * pe, ff=140 + 64 * pe)
+        return costs.argmax(self.attr("PE"))

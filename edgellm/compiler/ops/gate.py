@@ -3,11 +3,13 @@
 # mypy: disallow-subclassing-any=False, disallow-any-unimported=False
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from edgellm.compiler.ops.base import Block, Cost, Int64, Stream, Table, register
+from edgellm.compiler import costs, timing
+from edgellm.compiler.costs import Cost
+from edgellm.compiler.ops.base import Attributes, Block, Int64, Stream, Table, integers, register
 from edgellm.numerics import ops
 
 
@@ -16,7 +18,7 @@ class SiLUGate(Block):
     """Channels arrive as g0, u0, g1, u1, ...; PE pairs a cycle. Constant: silu table int8 [256]."""
 
     MODULE = "silu_gate"
-    ATTRIBUTES = {name: ("i", True, 0) for name in ("N", "PE", "GluShift")}
+    ATTRIBUTES: ClassVar[Attributes] = integers("N", "PE", "GluShift")
     FOLDING = ("PE",)
 
     def stream_inputs(self) -> tuple[Stream, ...]:
@@ -25,7 +27,7 @@ class SiLUGate(Block):
     def stream_outputs(self) -> tuple[Stream, ...]:
         return (Stream(self.attr("N"), self.attr("PE"), "INT8"),)
 
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, int | str]:
         return {"PE": self.attr("PE"), "GLU_SHIFT": self.attr("GluShift")}
 
     def tables(self, constants: list[Int64]) -> dict[str, Table]:
@@ -37,8 +39,7 @@ class SiLUGate(Block):
         return (ops.silu_gate(halves, table, self.attr("GluShift")),)
 
     def latency(self) -> int:
-        return 5
+        return timing.PIPELINE
 
     def cost(self) -> Cost:
-        pe = self.attr("PE")
-        return Cost(lut=10 + 42 * pe, ff=20 + 45 * pe, dsp=pe, source="Yosys fit")
+        return costs.silu_gate(self.attr("PE"))

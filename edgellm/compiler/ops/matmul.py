@@ -11,50 +11,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import finn.custom_op.fpgadataflow as hw_domain
 import finn.custom_op.fpgadataflow.rtl as rtl_domain
 import numpy as np
-from finn.custom_op.fpgadataflow.matrixvectoractivation import MVAU as FinnMVAU
+from finn.custom_op.fpgadataflow.matrixvectoractivation import MVAU as FinnMVAU  # noqa: N811
 from finn.custom_op.fpgadataflow.rtl.matrixvectoractivation_rtl import MVAU_rtl as FinnMVAURtl
-from finn.util.basic import get_dsp_block
 from numpy.typing import NDArray
 from qonnx.core.datatype import DataType
 
-from edgellm.compiler.ops.base import SELECTOR, bram18, lutram
+from edgellm.compiler import costs, timing
+from edgellm.compiler.costs import Cost
+from edgellm.compiler.ops.base import SELECTOR
 from edgellm.numerics import ops
 
 WEIGHTS, SELECT = 1, 2  # inputs
-PACKED_WIDTH = {"DSP48E1": 25, "DSP48E2": 27}  # of the port that holds several weights
-
-
-def products_per_dsp(dsp: str, weight_bits: int, activation_bits: int = 8) -> int:
-    """Narrow-weight products that FINN's mvu.sv computes in one multiplier block."""
-    if dsp not in PACKED_WIDTH:
-        return 1
-    return 1 + (PACKED_WIDTH[dsp] - weight_bits) // (weight_bits + activation_bits - 1)
-
-
-def matmul_dsps(dsp: str, pe: int, simd: int, weight_bits: int) -> int:
-    """Multiplier blocks of a PE x SIMD MVAU."""
-    return ceil(pe / products_per_dsp(dsp, weight_bits)) * simd
-
-
-def weight_bram18(rows: int, cols: int, sets: int, pe: int, simd: int, weight_bits: int) -> int:
-    """18-kbit blocks of the weight memory of a rows x cols layer."""
-    return bram18(sets * rows * cols // (pe * simd), pe * simd * weight_bits)
-
-
-def matmul_luts(rows: int, cols: int, sets: int, pe: int, simd: int, weight_bits: int, acc_bits: int) -> int:
-    """Formula: replay buffer, adder trees over SIMD, output queue, memory streamer."""
-    width = pe * simd * weight_bits
-    replay = lutram(min(64, rows // simd), simd * 8) + 40
-    trees = pe * (simd - 1) * (acc_bits + 4) // 2 + pe * acc_bits
-    streamer = width + 60 + lutram(sets * rows * cols // (pe * simd), width)
-    return replay + trees + streamer
 
 
 class _Sets(FinnMVAU):  # type: ignore[misc]
@@ -125,21 +98,24 @@ class _Sets(FinnMVAU):  # type: ignore[misc]
         rows, cols, pe, simd = (int(self.get_nodeattr(n)) for n in ("MW", "MH", "PE", "SIMD"))
         return rows, cols, max(1, self.sets()), pe, simd
 
+    def cost(self, fpgapart: str) -> Cost:
+        """Resources on a part; FINN's own estimate knows no LUTs and another packing."""
+        acc_bits = int(self.get_output_datatype().bitwidth())
+        return costs.matmul(costs.dsp_kind(fpgapart), *self.dimensions(), self.weight_bits(), acc_bits)
+
     def bram_estimation(self, fpgapart: str) -> int:
-        return weight_bram18(*self.dimensions(), self.weight_bits())
+        return self.cost(fpgapart).bram18
 
     def lut_estimation(self, fpgapart: str) -> int:
-        acc_bits = int(self.get_output_datatype().bitwidth())
-        return matmul_luts(*self.dimensions(), self.weight_bits(), acc_bits)
+        return self.cost(fpgapart).lut
 
     def dsp_estimation(self, fpgapart: str) -> int:
-        rows, cols, sets, pe, simd = self.dimensions()
-        return matmul_dsps(get_dsp_block(fpgapart), pe, simd, self.weight_bits())
+        return self.cost(fpgapart).dsp
 
     def latency(self) -> int:
-        """Cycles from the last input beat to the last output beat: one neuron fold after another, then the pipeline."""
-        _, _, _, _, simd = self.dimensions()
-        return int(self.get_exp_cycles()) + 8 + max(1, (simd - 1).bit_length())
+        """Cycles from the last input beat to the last output beat."""
+        rows, cols, _, pe, simd = self.dimensions()
+        return timing.matmul_latency(rows, cols, pe, simd)
 
 
 class MVAU(_Sets):

@@ -3,12 +3,12 @@
 # mypy: disallow-subclassing-any=False, disallow-any-unimported=False
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from edgellm.compiler.ops.base import Block, Cost, Int64, Stream, register
+from edgellm.compiler import costs, timing
+from edgellm.compiler.costs import Cost
+from edgellm.compiler.ops.base import Attributes, Block, Int64, Stream, integers, register
 from edgellm.numerics import ops
-
-ROOT_CYCLES = 30  # digit-recurrence inverse root, overlapped with loading and emitting
 
 
 @register
@@ -16,7 +16,7 @@ class RMSNorm(Block):
     """One vector of N int16 in, N int8 out, PE lanes a cycle."""
 
     MODULE = "rms_norm"
-    ATTRIBUTES = {"N": ("i", True, 0), "PE": ("i", True, 0), "NormShift": ("i", True, 0)}
+    ATTRIBUTES: ClassVar[Attributes] = integers("N", "PE", "NormShift")
     FOLDING = ("PE",)
 
     def stream_inputs(self) -> tuple[Stream, ...]:
@@ -25,18 +25,22 @@ class RMSNorm(Block):
     def stream_outputs(self) -> tuple[Stream, ...]:
         return (Stream(self.attr("N"), self.attr("PE"), "INT8"),)
 
-    def parameters(self) -> dict[str, int]:
-        return {"N": self.attr("N"), "PE": self.attr("PE"), "NORM_SHIFT": self.attr("NormShift")}
+    def parameters(self) -> dict[str, int | str]:
+        return {
+            "N": self.attr("N"),
+            "PE": self.attr("PE"),
+            "NORM_SHIFT": self.attr("NormShift"),
+            "ROOT_DIGITS": timing.DIGITS_A_CYCLE,
+        }
 
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
         return (ops.rms_norm(inputs[0], self.attr("NormShift")),)
 
     def interval(self) -> int:
-        return max(self.attr("N") // self.attr("PE"), ROOT_CYCLES)
+        return timing.norm_interval(self.attr("N"), self.attr("PE"))
 
     def latency(self) -> int:
-        return ROOT_CYCLES + self.attr("N") // self.attr("PE") + 12
+        return timing.norm_latency(self.attr("N"), self.attr("PE"))
 
     def cost(self) -> Cost:
-        pe = self.attr("PE")
-        return Cost(lut=360 + 55 * pe, ff=400 + 120 * pe, dsp=2 * pe, source="Yosys fit")
+        return costs.rms_norm(self.attr("N"), self.attr("PE"))

@@ -3,33 +3,25 @@
 # mypy: disallow-subclassing-any=False, disallow-any-unimported=False
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from qonnx.core.datatype import DataType
 
+from edgellm.compiler import costs, timing
+from edgellm.compiler.costs import Cost
 from edgellm.compiler.ops.base import (
     SELECTOR,
+    SIGNALS,
+    Attributes,
     Block,
-    Cost,
     Int64,
     Stream,
     Table,
-    bram18,
-    lutram,
+    integers,
     register,
 )
 from edgellm.numerics import ops
-
-_ATTRIBUTES: dict[str, tuple[Any, ...]] = {
-    "N": ("i", True, 0),
-    "PE": ("i", True, 0),
-    "Sets": ("i", True, 0),
-    "Shift": ("i", True, 0),
-    "MultBits": ("i", True, 0),
-    "BiasBits": ("i", True, 0),
-    "accDataType": ("s", True, ""),
-}
 
 
 @register
@@ -40,14 +32,18 @@ class Requantise(Block):
     """
 
     MODULE = "requantise"
-    ATTRIBUTES = _ATTRIBUTES
+    ATTRIBUTES: ClassVar[Attributes] = {
+        **integers("N", "PE", "Sets", "Shift", "MultBits", "BiasBits"),  # BiasBits 0: every bias is Bias
+        "Bias": ("i", False, 0),
+        "accDataType": ("s", True, ""),
+    }
     FOLDING = ("PE",)
     OUT = "INT8"
     SELECTED = True  # has a selector stream
     ADDS = False  # has a residual stream
 
     def stream_inputs(self) -> tuple[Stream, ...]:
-        acc = Stream(self.attr("N"), self.attr("PE"), self.attr("accDataType"))
+        acc = Stream(self.attr("N"), self.attr("PE"), self.get_nodeattr("accDataType"))
         selector = (SELECTOR,) if self.SELECTED else ()
         return (acc, *selector, *(self.stream_outputs() if self.ADDS else ()))
 
@@ -60,25 +56,43 @@ class Requantise(Block):
         super().infer_node_datatype(model)
 
     def acc_bits(self) -> int:
-        return int(DataType[self.attr("accDataType")].bitwidth())
+        return int(DataType[self.get_nodeattr("accDataType")].bitwidth())
 
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, int | str]:
         return {
             "N": self.attr("N"),
             "PE": self.attr("PE"),
             "LAYERS": self.attr("Sets"),
             "AW": self.acc_bits(),
             "MW": self.attr("MultBits"),
-            "BW": self.attr("BiasBits"),
+            "BW": max(1, self.attr("BiasBits")),
+            "BIAS_TABLE": int(not self.one_bias()),
+            "BIAS": self.attr("Bias"),
             "SHIFT": self.attr("Shift"),
             "OW": self.stream_outputs()[0].bits,
             "ADD": int(self.ADDS),
         }
 
+    def stream_pins(self) -> list[str]:
+        """A use without selector or residual leaves the module's ports for them idle."""
+        pins, port = [], 0
+        for name, used in (("in0", True), ("in1", self.SELECTED), ("in2", self.ADDS), ("out0", True)):
+            outer = name if name.startswith("out") else f"in{port}"
+            idle = {"TDATA": "'0", "TVALID": "1'b0", "TREADY": ""}
+            pins += [f".{name}_V_{s}({f'{outer}_V_{s}' if used else idle[s]})" for s in SIGNALS]
+            port += used
+        return pins
+
+    def one_bias(self) -> bool:
+        """All biases are one number, so the module takes it as a parameter."""
+        return not self.attr("BiasBits")
+
     def tables(self, constants: list[Int64]) -> dict[str, Table]:
         mult, bias = (c.reshape(-1, self.attr("PE")) for c in constants)
         width = self.attr("MultBits")
-        rows = (mult & ((1 << width) - 1)) | (bias & ((1 << self.attr("BiasBits")) - 1)) << width
+        if self.one_bias():
+            return {"TABLE_FILE": Table(mult, width)}
+        rows = mult | (bias & ((1 << self.attr("BiasBits")) - 1)) << width
         return {"TABLE_FILE": Table(rows, width + self.attr("BiasBits"))}
 
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
@@ -87,13 +101,11 @@ class Requantise(Block):
         return (ops.requantise(acc, mult[chosen], bias[chosen], self.attr("Shift")),)
 
     def latency(self) -> int:
-        return 6
+        return timing.PIPELINE
 
     def cost(self) -> Cost:
-        pe, row = self.attr("PE"), self.attr("PE") * (self.attr("MultBits") + self.attr("BiasBits"))
-        rows = self.attr("Sets") * self.attr("N") // pe
-        lut = 50 + 60 * pe + (20 * pe if self.ADDS else 0) + lutram(rows, row)
-        return Cost(lut=lut, ff=60 + 150 * pe, dsp=pe, bram18=bram18(rows, row), source="Yosys fit")
+        entry = self.attr("MultBits") + self.attr("BiasBits")
+        return costs.requantise(self.attr("N"), self.attr("PE"), self.attr("Sets"), entry, self.ADDS)
 
 
 @register

@@ -3,12 +3,23 @@
 # mypy: disallow-subclassing-any=False, disallow-any-unimported=False
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from edgellm.compiler import costs, timing
+from edgellm.compiler.costs import Cost
 from edgellm.compiler.ops import tags
-from edgellm.compiler.ops.base import BLOCK_TAG, Block, Cost, Int64, Stream, Table, bram18, register
+from edgellm.compiler.ops.base import (
+    BLOCK_TAG,
+    Attributes,
+    Block,
+    Int64,
+    Stream,
+    Table,
+    integers,
+    register,
+)
 from edgellm.numerics import ops
 
 COEFFICIENT_BITS = 15  # Q13 cos or sin, -8192..8192
@@ -22,7 +33,7 @@ class RoPE(Block):
     """
 
     MODULE = "rope"
-    ATTRIBUTES = {name: ("i", True, 0) for name in ("Rotated", "Passed", "HeadDim", "PE", "Context")}
+    ATTRIBUTES: ClassVar[Attributes] = integers("Rotated", "Passed", "HeadDim", "PE", "Context")
     FOLDING = ("PE",)
 
     def stream_inputs(self) -> tuple[Stream, ...]:
@@ -32,7 +43,7 @@ class RoPE(Block):
         elements = (self.attr("Rotated") + self.attr("Passed")) * self.attr("HeadDim")
         return (Stream(elements, self.attr("PE"), "INT8"),)
 
-    def parameters(self) -> dict[str, int]:
+    def parameters(self) -> dict[str, int | str]:
         names = {"NR": "Rotated", "NP": "Passed", "HD": "HeadDim", "PE": "PE", "T": "Context"}
         return {parameter: self.attr(name) for parameter, name in names.items()}
 
@@ -46,12 +57,7 @@ class RoPE(Block):
         return (ops.rope_qkv(x, self.attr("Rotated"), self.attr("HeadDim"), cos[at], sin[at]),)
 
     def latency(self) -> int:
-        return 8
+        return timing.PIPELINE
 
     def cost(self) -> Cost:
-        pairs = self.attr("PE") // 2
-        rows = self.attr("Context") * self.attr("HeadDim") // self.attr("PE")
-        memory = bram18(rows, self.attr("PE") * COEFFICIENT_BITS)
-        return Cost(
-            lut=60 + 45 * pairs, ff=80 + 140 * pairs, dsp=4 * pairs, bram18=memory, source="Yosys fit"
-        )
+        return costs.rope(self.attr("Context"), self.attr("HeadDim"), self.attr("PE"))

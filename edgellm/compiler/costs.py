@@ -1,0 +1,152 @@
+"""What blocks cost, as functions of their folding: the same figures for the search, the board check and the report.
+
+DSP and BRAM follow from the RTL's structure ("formula"). LUT and FF of the project's own blocks are linear fits to
+Yosys (synth_xilinx -family xcup) over several foldings ("Yosys fit"); nothing here has seen place and route.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+LUTRAM_ROWS = 64  # memories up to here are distributed
+PACKED_WIDTH = {"DSP48E1": 25, "DSP48E2": 27}  # of the multiplier port that FINN packs several weights into
+RESOURCES = ("lut", "ff", "dsp", "bram18", "uram")
+FORMULA, FIT = "formula", "Yosys fit"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Estimated resources; `source` says where the LUT and FF figures come from."""
+
+    lut: int = 0
+    ff: int = 0
+    dsp: int = 0
+    bram18: int = 0
+    uram: int = 0
+    source: str = FORMULA
+
+    def __add__(self, other: Cost) -> Cost:
+        source = self.source if self.source == other.source else f"{FIT} and {FORMULA}"
+        sums = {name: getattr(self, name) + getattr(other, name) for name in RESOURCES}
+        return Cost(**sums, source=source)
+
+
+def bram18(rows: int, width: int) -> int:
+    """18-kbit blocks of a simple dual-port memory (UG573: up to 36 bits x 512); 0 where LUTs serve."""
+    if rows <= LUTRAM_ROWS:
+        return 0
+    shapes = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+    return min(ceil(rows / depth) * ceil(width / wide) for depth, wide in shapes)
+
+
+def uram(rows: int, width: int) -> int:
+    """UltraRAM blocks (4096 x 72) of a simple dual-port memory."""
+    return ceil(rows / 4096) * ceil(width / 72)
+
+
+def lutram(rows: int, width: int) -> int:
+    """LUTs of a distributed memory."""
+    return width if rows <= LUTRAM_ROWS else 0
+
+
+def dsp_kind(part: str) -> str:
+    """Multiplier block of an FPGA part; MULT18 stands for anything that is not a DSP48."""
+    if not part.startswith("xc"):
+        return "MULT18"
+    return "DSP48E1" if part.startswith("xc7") else "DSP48E2"
+
+
+def products_per_dsp(dsp: str, weight_bits: int, activation_bits: int = 8) -> int:
+    """Narrow-weight products that FINN's mvu.sv computes in one multiplier block."""
+    if dsp not in PACKED_WIDTH:
+        return 1
+    return 1 + (PACKED_WIDTH[dsp] - weight_bits) // (weight_bits + activation_bits - 1)
+
+
+def matmul_dsps(dsp: str, pe: int, simd: int, weight_bits: int) -> int:
+    """Multiplier blocks of a PE x SIMD MVAU."""
+    return ceil(pe / products_per_dsp(dsp, weight_bits)) * simd
+
+
+def matmul(
+    dsp: str, rows: int, cols: int, sets: int, pe: int, simd: int, weight_bits: int, acc_bits: int
+) -> Cost:
+    """FINN's MVAU_rtl with its weight memory: replay buffer, packed multipliers, adder trees, output queue."""
+    width, depth = pe * simd * weight_bits, sets * rows * cols // (pe * simd)
+    replay = 40 + lutram(rows // simd, simd * 8)
+    lanes = pe * (simd * 3 + (simd - 1) * (weight_bits + 10) // 2 + acc_bits)
+    stream = 60 + width + lutram(depth, width)
+    return Cost(
+        lut=replay + lanes + stream,
+        ff=200 + simd * 10 + lanes + 2 * width,
+        dsp=matmul_dsps(dsp, pe, simd, weight_bits),
+        bram18=bram18(depth, width),
+    )
+
+
+def rms_norm(n: int, pe: int) -> Cost:
+    ring = lutram(2 * n // pe, pe * 16)
+    return Cost(
+        lut=360 + 55 * pe + ring,
+        ff=400 + 120 * pe,
+        dsp=2 * pe,
+        bram18=bram18(2 * n // pe, pe * 16),
+        source=FIT,
+    )
+
+
+def requantise(n: int, pe: int, sets: int, entry_bits: int, adds: bool) -> Cost:
+    """`entry_bits`: multiplier and, where the table holds it, bias of one channel."""
+    rows, row = sets * n // pe, pe * entry_bits
+    lut = 50 + (80 if adds else 60) * pe + lutram(rows, row)
+    return Cost(lut=lut, ff=60 + 150 * pe, dsp=pe, bram18=bram18(rows, row), source=FIT)
+
+
+def rope(context: int, head_dim: int, pe: int) -> Cost:
+    pairs = pe // 2
+    memory = bram18(context * head_dim // pe, 30 * pairs)
+    return Cost(lut=60 + 45 * pairs, ff=80 + 140 * pairs, dsp=4 * pairs, bram18=memory, source=FIT)
+
+
+def silu_gate(pe: int) -> Cost:
+    return Cost(lut=10 + 42 * pe, ff=20 + 45 * pe, dsp=pe, source=FIT)
+
+
+def attention(
+    heads: int, kv_heads: int, head_dim: int, context: int, memories: int, pt: int, om: int, ultra: bool
+) -> Cost:
+    """`memories`: layers times slots; `ultra`: keys and values in UltraRAM."""
+    group = heads // kv_heads
+    products = ceil(group / 2) * head_dim * pt  # two products share a multiplier block
+    rows, width = memories * kv_heads * ceil(context / pt), pt * head_dim * 8
+    return Cost(
+        lut=900 + 60 * products,
+        ff=1200 + 80 * products,
+        dsp=2 * products + group * om,
+        bram18=0 if ultra else 2 * bram18(rows, width),
+        uram=2 * uram(rows, width) if ultra else 0,
+        source=FIT,
+    )
+
+
+def embedding(vocab: int, n: int, pe: int) -> Cost:
+    rows, width = vocab * n // pe, pe * 8
+    return Cost(lut=90 + lutram(rows, width), ff=160 + 2 * width, bram18=bram18(rows, width))
+
+
+def argmax(pe: int) -> Cost:
+    return Cost(lut=120 + 40 * pe, ff=140 + 64 * pe)
+
+
+def fork(copies: int, width: int) -> Cost:
+    return Cost(lut=10 + 4 * copies, ff=width + 2 * copies)
+
+
+def loop_control(tokens: int, beats: int, width: int) -> Cost:
+    ring = tokens * beats
+    return Cost(lut=420 + 3 * width + lutram(ring, width), ff=520 + 6 * width, bram18=bram18(ring, width))
+
+
+def sequencer(slots: int) -> Cost:
+    return Cost(lut=700 + 60 * slots, ff=600 + 90 * slots)

@@ -1,0 +1,218 @@
+"""Resources and cycles of an accelerator from its folding alone, before there is a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from edgellm.compiler import costs, timing
+from edgellm.compiler.costs import Cost
+from edgellm.compiler.folding import Folding, matmul_shapes
+from edgellm.numerics.model import Architecture, Int, IntegerModel, Linear
+
+SHALLOW = 3  # cycles a stream spends in a width converter or FIFO between two nodes
+SELECTORS = 8  # nodes with a parameter set per layer
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """What a model's numbers need: bits of the weights, multipliers and biases of each linear layer."""
+
+    weight: dict[str, int]
+    entry: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Everything but the folding that decides what an accelerator costs."""
+
+    arch: Architecture
+    widths: Widths
+    dsp: str  # kind of multiplier block
+    slots: int
+    tokens: int  # in flight in the loop
+    ultra: bool = False  # keys and values in UltraRAM
+
+
+def signed_bits(values: Int) -> int:
+    """Bits that hold every value in two's complement."""
+    low, high = int(np.min(values)), int(np.max(values))
+    return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
+
+
+def layers(model: IntegerModel) -> dict[str, list[Linear]]:
+    """The linear layers of one hardware node each: one per decoder layer, and the head's."""
+    kinds = {
+        kind: [getattr(block, kind) for block in model.blocks]
+        for kind in ("qkv", "attn_out", "gate_up", "down")
+    }
+    return {**{f"{kind}_acc": group for kind, group in kinds.items()}, "head_acc": [model.head]}
+
+
+def bias_bits(group: list[Linear]) -> int:
+    """Bits of the bias column of a parameter table; 0 when all biases are the same."""
+    biases = np.concatenate([linear.bias for linear in group])
+    return 0 if (biases == biases[0]).all() else signed_bits(biases)
+
+
+def mult_bits(group: list[Linear]) -> int:
+    return max(int(linear.mult.max()) for linear in group).bit_length()
+
+
+def weight_bits(group: list[Linear]) -> int:
+    """Bits of the narrow signed type that holds every weight."""
+    return max(2, max(int(np.abs(linear.weight.astype(np.int16)).max()) for linear in group).bit_length() + 1)
+
+
+def widths(model: IntegerModel) -> Widths:
+    """Widths of a model's weights and parameter tables."""
+    groups = layers(model)
+    return Widths(
+        {node: weight_bits(group) for node, group in groups.items()},
+        {node: mult_bits(group) + bias_bits(group) for node, group in groups.items()},
+    )
+
+
+def node_costs(design: Design, folding: Folding) -> dict[str, Cost]:
+    """Estimates of the nodes that `folding` mentions (it may mention some only), FIFOs and converters left out."""
+    return {
+        node: cost for node in folding.nodes for node, cost in _COSTS[node](design, folding, node).items()
+    }
+
+
+def total(parts: dict[str, Cost]) -> Cost:
+    return reduce(Cost.__add__, parts.values(), Cost())
+
+
+def _matmul(d: Design, f: Folding, node: str) -> dict[str, Cost]:
+    rows, cols = matmul_shapes(d.arch)[node]
+    sets, bits = (1 if node == "head_acc" else d.arch.layers), d.widths.weight[node]
+    acc_bits = bits + 7 + (rows - 1).bit_length()
+    return {node: costs.matmul(d.dsp, rows, cols, sets, f(node), f(node, "SIMD"), bits, acc_bits)}
+
+
+def _requantise(n: Callable[[Architecture], int], layer: str, adds: bool) -> Callable[..., dict[str, Cost]]:
+    def cost(d: Design, f: Folding, node: str) -> dict[str, Cost]:
+        sets = 1 if layer == "head_acc" else d.arch.layers
+        return {node: costs.requantise(n(d.arch), f(node), sets, d.widths.entry[layer], adds)}
+
+    return cost
+
+
+def _norm(d: Design, f: Folding, node: str) -> dict[str, Cost]:
+    return {node: costs.rms_norm(d.arch.width, f(node))}
+
+
+def _rope(d: Design, f: Folding, node: str) -> dict[str, Cost]:
+    return {node: costs.rope(d.arch.context, d.arch.head_dim, f(node))}
+
+
+def _attention(d: Design, f: Folding, node: str) -> dict[str, Cost]:
+    a = d.arch
+    memories = a.layers * d.slots
+    parallel = f(node, "PT"), f(node, "OM")
+    return {
+        node: costs.attention(a.heads, a.kv_heads, a.head_dim, a.context, memories, *parallel, d.ultra),
+        "tag_fork": costs.fork(2, 40),
+        "selector_fork": costs.fork(SELECTORS, 8),
+        "sequencer": costs.sequencer(d.slots),
+    }
+
+
+def _residual(d: Design, f: Folding, node: str) -> dict[str, Cost]:
+    lanes = f(node)
+    loop = costs.loop_control(d.tokens, d.arch.width // lanes, 16 * lanes)
+    add = _requantise(lambda a: a.width, "down_acc", True)(d, f, node)
+    return {**add, "loop": loop, "residual_fork": costs.fork(2, 16 * lanes)}
+
+
+def _embed(d: Design, f: Folding, node: str) -> dict[str, Cost]:
+    return {node: costs.embedding(d.arch.vocab, d.arch.width, f(node))}
+
+
+_COSTS: dict[str, Callable[[Design, Folding, str], dict[str, Cost]]] = {
+    **dict.fromkeys(("qkv_acc", "attn_out_acc", "gate_up_acc", "down_acc", "head_acc"), _matmul),
+    **dict.fromkeys(("attn_norm", "ffn_norm", "final_norm"), _norm),
+    "qkv": _requantise(lambda a: a.qkv_width, "qkv_acc", False),
+    "gate_up": _requantise(lambda a: 2 * a.ffn, "gate_up_acc", False),
+    "logits": _requantise(lambda a: a.vocab, "head_acc", False),
+    "attn_residual": _requantise(lambda a: a.width, "attn_out_acc", True),
+    "ffn_residual": _residual,
+    "rope": _rope,
+    "attention": _attention,
+    "glu": lambda d, f, node: {node: costs.silu_gate(f(node))},
+    "embed": _embed,
+    "argmax": lambda d, f, node: {node: costs.argmax(f(node))},
+}
+
+
+def attention_branch(arch: Architecture, f: Folding, position: int) -> int:
+    """Cycles from the residual's last beat at the loop to the last beat of attn_residual."""
+    a = arch
+    norm = timing.norm_latency(a.width, f("attn_norm")) + SHALLOW
+    rope = 2 * timing.PIPELINE + 2 * SHALLOW
+    shape = (a.heads, a.kv_heads, a.head_dim, f("attention", "PT"), f("attention", "OM"))
+    attention = timing.attention_latency(*shape, position) + SHALLOW
+    return (
+        norm
+        + _linear(a, f, "qkv_acc", "qkv")
+        + rope
+        + attention
+        + _linear(a, f, "attn_out_acc", "attn_residual")
+    )
+
+
+def ffn_branch(arch: Architecture, f: Folding) -> int:
+    """Cycles from the last beat of attn_residual to the last beat of ffn_residual."""
+    norm = timing.norm_latency(arch.width, f("ffn_norm")) + SHALLOW
+    gate = timing.PIPELINE + SHALLOW
+    return (
+        norm
+        + _linear(arch, f, "gate_up_acc", "gate_up")
+        + gate
+        + _linear(arch, f, "down_acc", "ffn_residual")
+    )
+
+
+def _linear(arch: Architecture, f: Folding, matmul: str, requantise: str) -> int:
+    rows, cols = matmul_shapes(arch)[matmul]
+    drain = -(-f(matmul) // f(requantise))
+    return timing.matmul_latency(rows, cols, f(matmul), f(matmul, "SIMD")) + SHALLOW + timing.PIPELINE + drain
+
+
+def head_latency(arch: Architecture, f: Folding) -> int:
+    """Cycles from the last layer's residual to the token."""
+    norm = timing.norm_latency(arch.width, f("final_norm")) + SHALLOW
+    return norm + _linear(arch, f, "head_acc", "logits") + timing.argmax_latency(f("argmax")) + SHALLOW
+
+
+def loop_pass(arch: Architecture, f: Folding, position: int) -> int:
+    """Cycles of one trip through the block, loop control included."""
+    return (
+        5
+        + SHALLOW
+        + arch.width // f("ffn_residual")
+        + attention_branch(arch, f, position)
+        + ffn_branch(arch, f)
+    )
+
+
+def single_stream_cycles(arch: Architecture, f: Folding, position: int) -> int:
+    """Estimated cycles from one generated token to the next when a single stream runs."""
+    return arch.layers * loop_pass(arch, f, position) + head_latency(arch, f) + 12
+
+
+def block_interval(arch: Architecture, f: Folding, position: int) -> int:
+    """Cycles from one vector to the next when the block is kept full."""
+    folds = [
+        timing.matmul_interval(rows, cols, f(node), f(node, "SIMD"))
+        for node, (rows, cols) in matmul_shapes(arch).items()
+        if node != "head_acc"
+    ]
+    shape = (arch.heads, arch.kv_heads, arch.head_dim, f("attention", "PT"), f("attention", "OM"))
+    norms = [timing.norm_interval(arch.width, f(node)) for node in ("attn_norm", "ffn_norm")]
+    loop = arch.width // f("ffn_residual") + 1
+    return max(*folds, *norms, loop, timing.attention_interval(*shape, position))

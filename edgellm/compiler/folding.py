@@ -1,0 +1,129 @@
+"""Folding: how many lanes, processing elements and multipliers each node of the accelerator has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgellm import files
+from edgellm.errors import ConfigError, FoldingError
+from edgellm.numerics.model import Architecture
+
+FORMAT = 1
+Nodes = Mapping[str, Mapping[str, int]]  # node -> factor -> value
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """Factors of every node, named as FINN names them (PE, SIMD); for attention PT positions and OM lanes."""
+
+    nodes: Nodes
+
+    def __call__(self, node: str, factor: str = "PE") -> int:
+        return self.nodes[node][factor]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, "nodes": {node: dict(factors) for node, factors in self.nodes.items()}}
+
+    def save(self, path: Path) -> None:
+        """Write the factors as JSON."""
+        files.write_text(path, json.dumps(self.to_dict(), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Folding:
+        """Read a JSON file. Raises ConfigError naming file, field and value."""
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ConfigError(f"{path}: not a readable JSON file ({error})") from error
+        if not isinstance(table, dict) or table.get("format") != FORMAT:
+            raise ConfigError(f"{path}: a folding file is a JSON object with format {FORMAT}")
+        nodes = table.get("nodes")
+        if not isinstance(nodes, dict) or not all(isinstance(factors, dict) for factors in nodes.values()):
+            raise ConfigError(f"{path}: nodes must map node names to their factors")
+        for node, factors in nodes.items():
+            for factor, value in factors.items():
+                if type(value) is not int or value < 1:
+                    raise ConfigError(
+                        f"{path}: {node}.{factor} is {value!r}, must be a whole number of at least 1"
+                    )
+        return cls(nodes)
+
+
+def divisors(n: int) -> list[int]:
+    """Divisors of n in ascending order."""
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def matmul_shapes(arch: Architecture) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of every linear layer."""
+    return {
+        "qkv_acc": (arch.width, arch.qkv_width),
+        "attn_out_acc": (arch.attention_width, arch.width),
+        "gate_up_acc": (arch.width, 2 * arch.ffn),
+        "down_acc": (arch.ffn, arch.width),
+        "head_acc": (arch.width, arch.vocab),
+    }
+
+
+def legal(arch: Architecture) -> dict[str, dict[str, list[int]]]:
+    """Values that every factor of every node may have."""
+    lanes = {
+        "embed": arch.width,
+        "attn_norm": arch.width,
+        "qkv": arch.qkv_width,
+        "attn_residual": arch.width,
+        "ffn_norm": arch.width,
+        "gate_up": 2 * arch.ffn,
+        "glu": arch.ffn,
+        "ffn_residual": arch.width,
+        "final_norm": arch.width,
+        "logits": arch.vocab,
+        "argmax": arch.vocab,
+    }
+    table = {node: {"PE": divisors(n)} for node, n in lanes.items()}
+    for node, (rows, cols) in matmul_shapes(arch).items():
+        table[node] = {"PE": divisors(cols), "SIMD": divisors(rows)}
+    table["rope"] = {"PE": [d for d in divisors(arch.head_dim) if d % 2 == 0]}
+    positions = [1 << k for k in range(arch.context.bit_length()) if 1 << k <= arch.context]
+    table["attention"] = {"PT": positions, "OM": divisors(arch.head_dim)}
+    return table
+
+
+def validate(folding: Folding, arch: Architecture) -> None:
+    """Raise FoldingError for a missing, unknown or impossible factor."""
+    table = legal(arch)
+    for node, factors in folding.nodes.items():
+        if node not in table:
+            raise FoldingError(f"no node {node!r} to fold: nodes are {', '.join(sorted(table))}")
+        for factor in factors:
+            if factor not in table[node]:
+                raise FoldingError(f"{node} has no factor {factor!r}: it has {', '.join(table[node])}")
+    for node, choices in table.items():
+        for factor, values in choices.items():
+            _check(folding, node, factor, values)
+
+
+def _check(folding: Folding, node: str, factor: str, values: list[int]) -> None:
+    value = folding.nodes.get(node, {}).get(factor)
+    if value is None:
+        raise FoldingError(f"{node}: factor {factor} is missing; legal values are {_list(values)}")
+    if value not in values:
+        near = [
+            max((v for v in values if v < value), default=None),
+            min((v for v in values if v > value), default=None),
+        ]
+        nearest = " and ".join(str(v) for v in near if v is not None)
+        what = (
+            f"does not fold its dimension {values[-1]}"
+            if factor != "PT"
+            else "is no power of two within the context"
+        )
+        raise FoldingError(f"{node}: {factor} {value} {what}: nearest legal values are {nearest}")
+
+
+def _list(values: list[int]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,188 @@
+"""The default folding: of all balanced ones that fit the board, the one with the fewest cycles a token.
+
+Balanced means that every linear layer of the block is given the fewest multipliers with which it keeps up with one
+vector every `interval` cycles. The search tries every interval for the block and for the head, several lane counts of
+the residual stream and parallelisms of attention, and keeps what stays within SHARE of the board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from edgellm.compiler import estimate
+from edgellm.compiler.boards import Board
+from edgellm.compiler.costs import RESOURCES, Cost
+from edgellm.compiler.estimate import Design
+from edgellm.compiler.folding import Folding, Nodes, divisors, legal, matmul_shapes
+from edgellm.errors import BoardTooSmall
+from edgellm.numerics.model import IntegerModel
+
+NAMES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18", "uram": "URAM"}
+# Of the board. LUTs also carry FIFOs and width converters; multipliers do not congest the routing as LUTs do.
+SHARE = {"lut": 0.6, "ff": 0.6, "dsp": 0.8, "bram18": 0.7, "uram": 0.9}
+TOKENS = 8  # in flight in the loop
+SLOTS = (4, 2, 1)
+MAX_LANES = 16
+MAX_SIMD = 32  # adder trees beyond this, and fan-out beyond MAX_PE, hurt the clock
+MAX_PE = 64
+MIN_INTERVAL = 16
+WIDER = (1, 2, 4)  # lanes behind a linear layer, in multiples of what keeps up
+REFERENCE = 4  # latency is compared at a quarter of the context
+
+Part = tuple[Nodes, Cost]
+
+
+def capacity(board: Board) -> dict[str, int]:
+    """What the board has, by the names of Cost."""
+    counts = (board.lut, board.ff, board.dsps, board.bram18, board.uram)
+    return dict(zip(RESOURCES, counts, strict=True))
+
+
+def design_of(model: IntegerModel, board: Board, slots: int) -> Design:
+    """What the estimates need to know; keys and values go to UltraRAM where there is some."""
+    return Design(model.arch, estimate.widths(model), board.dsp, slots, TOKENS, board.uram > 0)
+
+
+def default_folding(model: IntegerModel, board: Board, slots: int | None = None) -> tuple[Folding, int]:
+    """The fastest folding that leaves room on the board, and the slots it serves.
+
+    Without `slots` it is the most of SLOTS with which there is a folding. Raises BoardTooSmall.
+    """
+    limits = {name: int(have * SHARE[name]) for name, have in capacity(board).items()}
+    choices = SLOTS if slots is None else (slots,)
+    for count in choices:
+        best = _search(design_of(model, board, count), limits)
+        if best is not None:
+            return best, count
+    raise BoardTooSmall(_explain(design_of(model, board, choices[-1]), board))
+
+
+def _search(design: Design, limits: dict[str, int]) -> Folding | None:
+    arch, position = design.arch, design.arch.context // REFERENCE
+    best: tuple[int, int, Nodes] | None = None
+    heads = _heads(design)
+    for parts in product(_blocks(design), _residuals(design), _attentions(design)):
+        used = estimate.total({str(i): cost for i, (_, cost) in enumerate(parts)})
+        if not _holds(limits, used):
+            continue
+        nodes = {node: factors for part, _ in parts for node, factors in part.items()}
+        block = arch.layers * estimate.loop_pass(arch, Folding(nodes), position)
+        for head in heads:  # the fastest first
+            if not _holds(limits, used + head[1]):
+                continue
+            whole = {**nodes, **head[0]}
+            rank = (block + estimate.head_latency(arch, Folding(whole)), (used + head[1]).dsp)
+            if best is None or rank < best[:2]:
+                best = (*rank, whole)
+            break
+    return Folding(best[2]) if best else None
+
+
+def _holds(limits: dict[str, int], cost: Cost) -> bool:
+    return all(getattr(cost, name) <= limit for name, limit in limits.items())
+
+
+def _intervals(design: Design, nodes: list[str]) -> list[int]:
+    """Cycles in which a linear layer can be done, thinned to powers of two and three times those."""
+    shapes = [matmul_shapes(design.arch)[node] for node in nodes]
+    longest = max(rows * cols for rows, cols in shapes)
+    steps = (base << k for base in (2, 3) for k in range(longest.bit_length()))
+    return sorted({t for t in steps if MIN_INTERVAL <= t <= longest} | {longest})
+
+
+def _matmul(design: Design, node: str, interval: int) -> dict[str, int] | None:
+    """The cheapest PE and SIMD that keep up: fewest multiplier blocks, then fewest LUTs."""
+    rows, cols = matmul_shapes(design.arch)[node]
+    ways = []
+    for simd, pe in product(divisors(rows), divisors(cols)):
+        if simd > MAX_SIMD or pe > MAX_PE or (rows // simd) * (cols // pe) > interval:
+            continue
+        factors = {"PE": pe, "SIMD": simd}
+        _, cost = _priced(design, {node: factors})
+        ways.append((cost.dsp, cost.lut, cost.bram18, pe, simd))
+    if not ways:
+        return None
+    *_, pe, simd = min(ways)
+    return {"PE": pe, "SIMD": simd}
+
+
+def _priced(design: Design, nodes: Nodes) -> Part:
+    return nodes, estimate.total(estimate.node_costs(design, Folding(nodes)))
+
+
+def _lanes(n: int, interval: int, producer: int) -> int:
+    """Fewest lanes that pass n values in `interval` cycles and divide the producer's."""
+    return min((d for d in divisors(producer) if n // d <= interval), default=producer)
+
+
+def _blocks(design: Design) -> list[Part]:
+    """The linear layers of the block and what follows them directly."""
+    names = [node for node in matmul_shapes(design.arch) if node != "head_acc"]
+    choices = (_block(design, names, t, wider) for t, wider in product(_intervals(design, names), WIDER))
+    return [part for part in choices if part]
+
+
+def _block(design: Design, names: list[str], interval: int, wider: int) -> Part | None:
+    found = {node: _matmul(design, node, interval) for node in names}
+    nodes = {node: factors for node, factors in found.items() if factors}
+    if len(nodes) < len(names):
+        return None
+    a, pace = design.arch, interval // wider
+    rope = [pe for pe in legal(a)["rope"]["PE"] if a.qkv_width // pe <= pace]
+    nodes["qkv"] = {"PE": _lanes(a.qkv_width, pace, nodes["qkv_acc"]["PE"])}
+    nodes["rope"] = {"PE": min(rope, default=a.head_dim)}
+    nodes["gate_up"] = {"PE": _lanes(2 * a.ffn, pace, nodes["gate_up_acc"]["PE"])}
+    nodes["glu"] = {"PE": _lanes(a.ffn, pace, a.ffn)}
+    return _priced(design, nodes)
+
+
+def _residuals(design: Design) -> Iterator[Part]:
+    """Lanes of the residual stream and of the norms."""
+    names = ("embed", "attn_norm", "attn_residual", "ffn_norm", "ffn_residual", "final_norm")
+    for lanes in divisors(design.arch.width):
+        if lanes <= MAX_LANES:
+            yield _priced(design, {name: {"PE": lanes} for name in names})
+
+
+def _attentions(design: Design) -> Iterator[Part]:
+    table = legal(design.arch)["attention"]
+    for pt, om in product(table["PT"], table["OM"]):
+        if pt <= MAX_LANES and om <= MAX_LANES:
+            yield _priced(design, {"attention": {"PT": pt, "OM": om}})
+
+
+def _heads(design: Design) -> list[Part]:
+    """The head's linear layer and what follows it, the fastest first."""
+    choices = (_head(design, t, wider) for t, wider in product(_intervals(design, ["head_acc"]), WIDER))
+    slowest_norm = {"final_norm": {"PE": 1}}
+    return sorted(
+        (part for part in choices if part),
+        key=lambda part: (
+            estimate.head_latency(design.arch, Folding({**part[0], **slowest_norm})),
+            part[1].dsp,
+        ),
+    )
+
+
+def _head(design: Design, interval: int, wider: int) -> Part | None:
+    factors = _matmul(design, "head_acc", interval)
+    if factors is None:
+        return None
+    lanes = _lanes(design.arch.vocab, interval // wider, factors["PE"])
+    return _priced(design, {"head_acc": factors, "logits": {"PE": lanes}, "argmax": {"PE": lanes}})
+
+
+def _explain(design: Design, board: Board) -> str:
+    """Name what is short even when each part takes its least."""
+    choices = (_blocks(design), _residuals(design), _attentions(design), _heads(design))
+    options = [[cost for _, cost in parts] for parts in choices]
+    need = {name: sum(min(getattr(c, name) for c in costs) for costs in options) for name in RESOURCES}
+    have = capacity(board)
+    short = [n for n in RESOURCES if need[n] > have[n] * SHARE[n]] or ["dsp", "lut"]
+    needs = " and ".join(f"{need[name]} {NAMES[name]}" for name in short)
+    room = " and ".join(f"{int(have[name] * SHARE[name])} of {have[name]}" for name in short)
+    return (
+        f"with {design.slots} slots the model needs at least {needs}; {board.name} has {room} to give: "
+        "choose a larger board, fewer slots, a shorter context or a smaller model"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,19 +69,10 @@ class Bench:
 
 
 @pytest.fixture(scope="module", params=SHAPES.values(), ids=SHAPES.keys())
-def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     s: Shape = request.param
-    yield Bench(
-        s,
-        simulation(
-            "rms_norm",
-            tmp_path_factory.mktemp("run"),
-            N=s.n,
-            PE=s.pe,
-            NORM_SHIFT=s.shift,
-            ROOT_DIGITS=s.digits,
-        ),
-    )
+    parameters = {"N": s.n, "PE": s.pe, "NORM_SHIFT": s.shift, "ROOT_DIGITS": s.digits}
+    return Bench(s, simulation("rms_norm", tmp_path_factory.mktemp("run"), **parameters))
 
 
 @pytest.mark.parametrize("stalls", STALLS.values(), ids=STALLS.keys())

@@ -54,8 +54,8 @@ def _wires(top: str, name: str, roles: dict[str, tuple[str, int]]) -> Wires:
     return Wires(name, roles["DATA"][1], {role: roles[role][0] for role in _ROLES})
 
 
-def source(model: str, wires: list[Wires]) -> str:
-    """C++ of the adapter of Verilator class `model`."""
+def source(model: str, wires: list[Wires], threads: int) -> str:
+    """C++ of the adapter of Verilator class `model`, which was made for that many threads."""
     lines = [
         f'#include "{model}.h"',
         '#include "harness.h"',
@@ -63,6 +63,7 @@ def source(model: str, wires: list[Wires]) -> str:
         "struct Adapter final : edgellm::Model {",
         f"    {model} top;",
         "    explicit Adapter(VerilatedContext* context) : top{context} {",
+        f"        threads = {threads};",
         "        clock = &top.ap_clk;",
         "        reset_n = &top.ap_rst_n;",
         "        streams = {",
@@ -73,6 +74,7 @@ def source(model: str, wires: list[Wires]) -> str:
         "};",
         "}  // namespace",
         "std::unique_ptr<edgellm::Model> edgellm::make_model(VerilatedContext* context) {",
+        f"    context->threads({threads});",
         "    return std::make_unique<Adapter>(context);",
         "}",
     ]

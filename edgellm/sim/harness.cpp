@@ -68,12 +68,24 @@ struct Simulation {
     bool moved = false;
 };
 
-// The simulation whose model is being evaluated, for the DPI functions. With model threads the caller runs one at a time.
-#if EDGELLM_THREADS > 1
-Simulation* current = nullptr;
-#else
+// The simulation whose model is being evaluated, for the DPI functions. A model with threads of its own calls them
+// from those threads, which know only `threaded`: such models run one at a time.
 thread_local Simulation* current = nullptr;
-#endif
+Simulation* threaded = nullptr;
+std::mutex threaded_lock;
+
+Simulation& evaluated() { return current ? *current : *threaded; }
+
+struct Running {
+    explicit Running(Simulation& s) {
+        current = &s;
+        if (s.model->threads == 1) return;
+        hold = std::unique_lock<std::mutex>(threaded_lock);
+        threaded = &s;
+    }
+    ~Running() { current = nullptr; }
+    std::unique_lock<std::mutex> hold;
+};
 
 enum Status { CYCLES_DONE = 0, GOAL_REACHED = 1, IDLE = 2, FAILED = 3 };
 constexpr uint64_t COMBINATIONAL_CHECK_EVERY = 61;
@@ -88,7 +100,6 @@ uint32_t next_random(Simulation& s) {  // xorshift64*
 bool stalls(Simulation& s, const Port& p) { return p.stall && next_random(s) < p.stall; }
 
 void eval(Simulation& s) {
-    current = &s;
     s.model->eval();
     s.context->timeInc(1);
 }
@@ -234,7 +245,7 @@ void vl_warn(const char* file, int line, const char*, const char* text) { note_t
 
 // ---------------------------------------------------------------- called by axis_probe.sv
 extern "C" int edgellm_probe_beat(int id, int bits) {
-    Simulation& s = *current;
+    Simulation& s = evaluated();
     if (!s.probing) return 0;
     Probe& p = s.probes[id];
     p.bits = static_cast<unsigned>(bits);
@@ -246,7 +257,7 @@ extern "C" int edgellm_probe_beat(int id, int bits) {
 }
 
 extern "C" void edgellm_probe_word(int id, int index, long long word) {
-    Probe& p = current->probes[id];
+    Probe& p = evaluated().probes[id];
     const size_t at = static_cast<size_t>(index) * sizeof word;
     std::memcpy(&p.rows[p.rows.size() - p.bytes + at], &word, std::min(sizeof word, p.bytes - at));
 }
@@ -255,7 +266,6 @@ extern "C" void edgellm_probe_word(int id, int index, long long word) {
 EDGELLM_API Simulation* edgellm_new(uint32_t seed) {
     auto* s = new Simulation;
     s->context = std::make_unique<VerilatedContext>();
-    s->context->threads(EDGELLM_THREADS);
     s->context->randReset(2);  // registers that reset does not touch start with random bits
     s->context->randSeed(static_cast<int>(seed % 0x7FFFFFFF) + 1);
     s->model = edgellm::make_model(s->context.get());
@@ -263,13 +273,13 @@ EDGELLM_API Simulation* edgellm_new(uint32_t seed) {
     *s->model->clock = 1;
     *s->model->reset_n = 0;
     for (Port& p : s->ports) forget(p);
+    const Running running(*s);
     eval(*s);
     collect_trouble(*s);
     return s;
 }
 
 EDGELLM_API void edgellm_delete(Simulation* s) {
-    current = s;
     delete s;
 }
 
@@ -282,6 +292,7 @@ EDGELLM_API uint64_t edgellm_cycle(const Simulation* s) { return s->cycle; }
 EDGELLM_API void edgellm_registered(Simulation* s, int on) { s->registered = on; }
 
 EDGELLM_API int edgellm_reset(Simulation* s, uint64_t cycles) {
+    const Running running(*s);
     for (Port& p : s->ports) forget(p);
     *s->model->reset_n = 0;
     for (uint64_t k = 0; k < cycles; ++k) clock(*s, false);
@@ -339,6 +350,7 @@ EDGELLM_API void edgellm_seed(Simulation* s, uint64_t seed) {
 }
 
 EDGELLM_API int edgellm_advance(Simulation* s, uint64_t cycles, uint64_t idle_limit) {
+    const Running running(*s);
     if (goal_reached(*s)) return GOAL_REACHED;
     for (uint64_t k = 0; k < cycles; ++k) {
         s->moved = false;

@@ -23,6 +23,7 @@ class Model {
     virtual ~Model() = default;
     virtual void eval() = 0;
 
+    unsigned threads = 1;  // that evaluate the model
     uint8_t* clock = nullptr;
     uint8_t* reset_n = nullptr;
     std::vector<Wires> streams;

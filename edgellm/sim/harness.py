@@ -88,6 +88,14 @@ class Port:
         return beat_bytes(1, self.bits)
 
 
+def _from_integers(port: Port, beats: Sequence[int]) -> Rows:
+    for number, beat in enumerate(beats):
+        if not 0 <= beat < 1 << port.bits:
+            raise UsageError(f"beat {number} of stream {port.name}, {beat}, does not fit {port.bits} bits")
+    data = b"".join(int(beat).to_bytes(port.bytes, "little") for beat in beats)
+    return np.frombuffer(data, np.uint8).reshape(-1, port.bytes)
+
+
 @contextmanager
 def _inside(directory: Path | None) -> Iterator[None]:
     """Make `directory` the working directory for a moment: relative $readmemh paths start there."""
@@ -112,7 +120,8 @@ class Simulation:
     def __init__(self, library: Path, run_dir: Path | None = None, *, seed: int = 1) -> None:
         """Load `library` (from `verilator.build`); memory files are read relative to `run_dir`.
 
-        Raises SimulationError when a memory file is missing, too short or too long.
+        Raises SimulationError when a memory file is missing, malformed or too long (or too short, where the
+        module says how many lines it wants).
         """
         self._handle = None
         self.library = library
@@ -169,8 +178,7 @@ class Simulation:
 
     def _rows(self, port: Port, beats: Rows | Sequence[int]) -> Rows:
         if not isinstance(beats, np.ndarray):
-            data = b"".join(int(beat).to_bytes(port.bytes, "little") for beat in beats)
-            beats = np.frombuffer(data, np.uint8).reshape(-1, port.bytes)
+            beats = _from_integers(port, beats)
         if beats.dtype != np.uint8 or beats.ndim != 2 or beats.shape[1] != port.bytes:
             shape = f"{beats.dtype} {list(beats.shape)}"
             raise UsageError(f"stream {port.name} takes uint8 [beats, {port.bytes}], not {shape}")

@@ -50,13 +50,13 @@ def pack(values: ArrayLike, bits: int) -> Rows:
     _check_range(flat, bits)
     flat = flat.astype(np.int64, copy=False) if flat.dtype != np.uint64 else flat.view(np.int64)
     if bits in NATIVE:
-        return np.ascontiguousarray(flat.astype(NATIVE[bits])).view(np.uint8).reshape(len(flat), -1)
+        return np.ascontiguousarray(flat.astype(NATIVE[bits])).view(np.uint8)
     return _pack_bits(flat, bits)
 
 
 def _pack_bits(flat: NDArray[np.int64], bits: int) -> Rows:
     digits = ((flat[..., None] >> np.arange(bits)) & 1).astype(np.uint8)
-    return np.packbits(digits.reshape(len(flat), -1), axis=1, bitorder="little")
+    return np.packbits(digits.reshape(len(flat), flat.shape[1] * bits), axis=1, bitorder="little")
 
 
 def unpack(rows: Rows, bits: int, lanes: int, signed: bool = True) -> NDArray[np.int64]:

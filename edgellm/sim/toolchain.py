@@ -101,18 +101,17 @@ def _content(path: Path) -> bytes:
         raise SimulationError(f"cannot read {path}: {error.strerror}") from error
 
 
-def runtime(tools: Toolchain, threads: int) -> Path:
+def runtime(tools: Toolchain) -> Path:
     """What every simulator links, from the cache: objects of Verilator's run time and the harness, and the
     precompiled header."""
-    define = f"-DEDGELLM_THREADS={threads}"
-    key = digest([tools.version, *CXX_FLAGS, define], [HARNESS, HARNESS_HEADER, Path(__file__)])
+    key = digest([tools.version, *CXX_FLAGS], [HARNESS, HARNESS_HEADER, Path(__file__)])
 
     def compile_all(work: Path) -> None:
         header = work / PRECOMPILED
         header.write_text('#include "verilated.h"\n', encoding="ascii")
         library = [tools.root / "include" / name for name in RUNTIME_SOURCES]  # seldom called while running
         commands = [tools.compile(source, work / f"{source.stem}.o", "-O1") for source in library]
-        commands.append(tools.compile(HARNESS, work / "harness.o", define))
+        commands.append(tools.compile(HARNESS, work / "harness.o"))
         commands.append(tools.compile(header, work / f"{PRECOMPILED}.gch", "-x", "c++-header"))
         tools.run_all("Compiling Verilator's run time", commands)
 

@@ -69,8 +69,8 @@ def _build(tools: toolchain.Toolchain, design: _Design, work: Path) -> None:
     names = ["--prefix", PREFIX, "-Mdir", str(model), "--top-module", design.top]
     tools.run([tools.verilator, "--cc", *FLAGS, *names, *design.options, *files])
     wires = adapter.streams(design.top, (model / f"{PREFIX}.h").read_text())
-    (model / "adapter.cpp").write_text(adapter.source(PREFIX, wires), encoding="ascii")
-    runtime = toolchain.runtime(tools, design.threads)
+    (model / "adapter.cpp").write_text(adapter.source(PREFIX, wires, design.threads), encoding="ascii")
+    runtime = toolchain.runtime(tools)
     units = _units(model)
     flags = ("-include", str(runtime / toolchain.PRECOMPILED), f"-I{model}")
     commands = [tools.compile(unit, unit.with_suffix(".o"), *flags) for unit in units]

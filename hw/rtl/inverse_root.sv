@@ -23,7 +23,7 @@ module inverse_root #(
   localparam int RootBits = 25;  // 2^24 for ss = 1
   localparam int Rounds = (RootBits + DIGITS - 1) / DIGITS;
   localparam int RoundBits = $clog2(Rounds + 1);
-  localparam int LeadingDigits = Rounds * DIGITS - RootBits;  // zeros before the 1 of 2^48 in base 4
+  localparam int LeadingDigits = Rounds * DIGITS - RootBits;  // zeros before 2^48 in base 4
   // n <= 2^24 / sqrt(ss) bounds a = n*ss by 2^(24 + SW/2) and trial, 4*rem + 1 by 8 times that plus ss.
   localparam int BoundBits = 24 + (SW + 1) / 2;
   localparam int Width = (BoundBits > SW ? BoundBits : SW) + 4;

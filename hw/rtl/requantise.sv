@@ -72,7 +72,7 @@ module requantise #(
   end
 
   logic [PE*EntryBits-1:0] rows[Rows];
-  initial $readmemh(TABLE_FILE, rows);
+  initial $readmemh(TABLE_FILE, rows, 0, Rows - 1);
 
   // Position in the vector, and the first row of the layer's parameters.
   logic [BeatBits-1:0] beat;

@@ -55,7 +55,7 @@ module rope #(
   end
 
   logic [Pairs*EntryBits-1:0] rows[Rows];
-  initial $readmemh(TABLE_FILE, rows);
+  initial $readmemh(TABLE_FILE, rows, 0, Rows - 1);
 
   // Where the beat is in its vector and in its head, and the first row of its position.
   logic [BeatBits-1:0] beat;

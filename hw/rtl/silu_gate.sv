@@ -33,7 +33,7 @@ module silu_gate #(
   end
 
   logic [7:0] rows[256];
-  initial $readmemh(TABLE_FILE, rows);
+  initial $readmemh(TABLE_FILE, rows, 0, 255);
 
   // Valid flags of the stages: look up, multiply, add the half; the output register is the fourth.
   logic looked_up, multiplied, added;

@@ -20,9 +20,10 @@ from edgellm.train.batches import Encoded, make_batch
 from edgellm.train.model import Decoder, rms_norm, rotate, split_heads
 from edgellm.train.quant import MULT_MAX, NORM_BITS, Scheme
 
-PERCENTILE = 0.9999
+PERCENTILE = 0.9995
 SAMPLE = 200_000  # values a tensor: torch.quantile's own limit is near
-RESIDUAL_SPARE = 3.0
+RESIDUAL_SPARE = 1.5
+LOGIT_SPARE = 3.0
 WEIGHT_SPARE = 1.5  # QAT may let a channel's largest weight grow by this much
 NORM_RANGE = 4.0  # an RMSNorm output saturates beyond about this many root mean squares
 SCORE_SHIFT = 10
@@ -86,7 +87,7 @@ def _observe_group(model: Decoder, ids: Tensor, ranges: Ranges) -> None:
 def choose(model: Decoder, examples: Sequence[Encoded], weight_bits: int = 4, head_bits: int = 4) -> Scheme:
     """The scales for a float student, from the lines given."""
     arch, seen = model.arch, observe(model, examples)
-    residual = _residual_step(seen)
+    residual, embed_shift = _residual_step(seen)
     q, k = max(seen.over_layers("q")) / 127, max(seen.over_layers("k")) / 127
     gate, silu = max(seen.over_layers("gate")) / 127, max(seen.over_layers("silu")) / SILU_TOP
     v = [top / 127 for top in seen.over_layers("v")]
@@ -98,7 +99,7 @@ def choose(model: Decoder, examples: Sequence[Encoded], weight_bits: int = 4, he
         score_mult=max(1, round(score * 2**score_shift)),
         score_shift=score_shift,
         glu_shift=glu_shift,
-        embed_shift=round(math.log2(seen.top("embedding", 0, 1.0) / 127 / residual)),
+        embed_shift=embed_shift,
         shifts={kind: 0 for kind in ("qkv", "attn_out", "gate_up", "down", "head")},
         q=q,
         k=k,
@@ -107,7 +108,7 @@ def choose(model: Decoder, examples: Sequence[Encoded], weight_bits: int = 4, he
         silu=silu,
         up=up,
         residual=residual,
-        logits=_power_of_two(seen.top("logits", 0, 1.0) * RESIDUAL_SPARE / 32767),
+        logits=_power_of_two(seen.top("logits", 0, 1.0) * LOGIT_SPARE / 32767),
     )
     for kind in scheme.shifts:
         bits = head_bits if kind == "head" else weight_bits
@@ -115,11 +116,12 @@ def choose(model: Decoder, examples: Sequence[Encoded], weight_bits: int = 4, he
     return scheme
 
 
-def _residual_step(seen: Ranges) -> float:
-    """Coarse enough that the residual never saturates, and a power of two below the embedding's int8 step."""
+def _residual_step(seen: Ranges) -> tuple[float, int]:
+    """Step of the residual stream, which must not saturate, and the embedding's left shift onto it (at least 0)."""
     least = max(seen.over_layers("residual", 1.0)) * RESIDUAL_SPARE / 32767
     embedding = seen.top("embedding", 0, 1.0) / 127
-    return embedding / 2.0 ** math.floor(math.log2(embedding / least))
+    shift = max(0, math.floor(math.log2(embedding / least)))
+    return max(least, embedding / 2.0**shift), shift
 
 
 def _norm_shift(width: int) -> int:

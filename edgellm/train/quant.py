@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from edgellm.numerics.model import Architecture
 from edgellm.numerics.tables import EXP_STEPS_PER_NAT, exp_table
-from edgellm.train.model import Cache, Decoder, rms_norm, rope_tables, rotate, split_heads
+from edgellm.train.model import NORM_EPS, Cache, Decoder, rope_tables, rotate, split_heads
 
 MULT_MAX = 255  # 8 bits of multiplier per channel
 NORM_BITS = 24
 MASKED = -1e9
+NUDGE = 2.0**-12  # of a step: far below the fractions that multipliers and shifts make
 INDEX_SLACK = 1e-4  # the exponent index is a whole number times float scales: keep rounding from flooring it away
 
 
@@ -87,7 +88,18 @@ def linear(inputs: int, unit: Tensor, bits: int) -> QuantLinear:
     return QuantLinear(inputs, len(unit), bias=False, weight_quant=GridWeight)
 
 
-def fixed(step: float, bits: int = 8) -> QuantIdentity:
+class HalfUp(QuantIdentity):  # type: ignore[misc]
+    """Rounds halves up as the contract does, where Brevitas rounds them to even: products of integers meet many exact halves."""
+
+    def __init__(self, step: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.nudge = step * NUDGE
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + self.nudge)  # type: ignore[no-any-return]
+
+
+def fixed(step: float, bits: int = 8) -> HalfUp:
     """Rounds to multiples of `step` and saturates to `bits` bits."""
 
     class Fixed(Int8ActPerTensorFloat):  # type: ignore[misc]
@@ -96,7 +108,7 @@ def fixed(step: float, bits: int = 8) -> QuantIdentity:
         scaling_init = step * 2 ** (bits - 1)
         restrict_scaling_type = "fp"
 
-    return QuantIdentity(act_quant=Fixed, return_quant_tensor=False)
+    return HalfUp(step, act_quant=Fixed, return_quant_tensor=False)
 
 
 def embedding(arch: Architecture, step: float) -> QuantEmbedding:
@@ -108,6 +120,11 @@ def embedding(arch: Architecture, step: float) -> QuantEmbedding:
         restrict_scaling_type = "fp"
 
     return QuantEmbedding(arch.vocab, arch.width, weight_quant=Fixed)
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """As in the float model, from operators that the QONNX exporter knows."""
+    return x / x.square().mean(-1, keepdim=True).add(NORM_EPS).sqrt()
 
 
 class QuantAttention(nn.Module):

@@ -305,8 +305,9 @@ Attention <heads, kv_heads, score_mult, score_shift>
     up = Add (mean, half_d)
     whole = Floor (up)
     byte = Cast <to = 3> (whole)
-    rows = Constant <value_ints = [0, -1]> ()
-    y = Reshape (byte, rows)
+    width = Mul (h1, hd)
+    y_shape = Concat <axis = 0> (batch, width)
+    y = Reshape (byte, y_shape)
 }
 """
 

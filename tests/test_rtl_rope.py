@@ -52,7 +52,8 @@ class Bench:
         self.sin = np.rint(np.sin(angle) * 8192).astype(np.int16)
         self.cos[0], self.sin[0] = 8192, 0
         self.cos[-1], self.sin[-1] = -8192, 0
-        self.cos[1], self.sin[1] = 5793, -5793  # the largest sums
+        self.cos[1:4] = [[-16384], [16383], [-16384]]  # not angles: the largest sums of 15-bit factors
+        self.sin[1:4] = [[-16384], [-16384], [16383]]
         pairs = np.stack([self.cos, self.sin], axis=-1).reshape(-1, shape.pe)
         write_table(run_dir / "angles.dat", pairs, 15)
         self.sim = simulation("rope", run_dir, **shape.parameters, TABLE_FILE="angles.dat")
@@ -60,9 +61,9 @@ class Bench:
     def streams(self, count: int, seed: int = 1) -> tuple[dict[str, Stream], Stream]:
         s, random = self.shape, np.random.default_rng(seed)
         x = random.integers(-128, 128, (count, s.width))
-        x[0], x[1] = -128, 127
+        x[:6] = [[-128], [127], [-128], [127], [-128], [127]]
         positions = random.integers(0, s.context, count)
-        positions[:4] = 1, 1, 0, s.context - 1
+        positions[:8] = 1, 1, 2, 2, 3, 3, 0, s.context - 1
         split = s.rotated * s.head_dim
         heads = x[:, :split].reshape(count, s.rotated, s.head_dim)
         cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]

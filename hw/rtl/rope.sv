@@ -41,7 +41,7 @@ module rope #(
   localparam int EntryBits = 2 * FactorBits;
   localparam int Shift = 13;
   localparam int ProductBits = 8 + FactorBits;
-  localparam int SumBits = ProductBits + 2;  // two products and the rounding half
+  localparam int SumBits = ProductBits + 1;  // 2 * 2^21 of the products + 2^12 of the half < 2^23
   localparam logic signed [SumBits-1:0] Half = SumBits'(1) <<< (Shift - 1);
 
   if (PE < 2 || PE % 2 != 0 || HD % PE != 0) begin : gen_bad_pe

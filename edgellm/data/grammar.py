@@ -48,7 +48,7 @@ def _unit(match: re.Match[str]) -> str:
 
 def _article(match: re.Match[str]) -> str:
     word = match.group(1)
-    vowel = word[0] in "aeiou" and not word.startswith("one") or word in ("8", "11", "18") or word[:1] == "8"
+    vowel = word[0] in "aeiou8" and not word.startswith("one") or word in ("11", "18") or word.startswith("hour")
     return ("an " if vowel else "a ") + word
 
 

@@ -14,7 +14,9 @@
 // With rows = ceil((position+1)/PT), tree = ceil(clog2(PT)/2) and
 // floor = max(11, HEADS/KV_HEADS * HEAD_DIM/OM + 1):
 // Latency    22 + ceil(clog2(HEAD_DIM)/2) + tree + 2*rows + HEAD_DIM/OM cycles from the first k beat
-//            to the first output beat.
+//            to the first output beat, (KV_HEADS-1) * max(rows, floor) +
+//            (HEADS/KV_HEADS-1) * HEAD_DIM/OM more to the last one (with more than two KV heads up
+//            to (KV_HEADS-2) * (tree+5) above that).
 // Throughput one token every KV_HEADS * max(rows, floor, (rows + floor + tree + 5) / 2) cycles, but
 //            at least HEADS + 2*KV_HEADS + 1.
 // Reset      drops the tokens inside; K/V memory stays as it is.

@@ -6,7 +6,14 @@ import re
 import pytest
 
 from edgellm.data import corpus
-from edgellm.data.corpus import CorpusSize, draw_corpus, normal_form, read_split, split_templates, write_corpus
+from edgellm.data.corpus import (
+    CorpusSize,
+    draw_corpus,
+    normal_form,
+    read_split,
+    split_templates,
+    write_corpus,
+)
 from edgellm.data.expand import Expander
 from edgellm.data.templates import load_grammar
 from edgellm.data.words import Values

@@ -65,7 +65,12 @@ def test_floors_without_article_lose_theirs():
 
 def test_plurals():
     assert [plural(noun) for noun in ("light", "switch", "bus")] == ["lights", "switches", "buses"]
-    assert [is_plural(name) for name in ("desk lamps", "glass", "iris", "door")] == [True, False, False, False]
+    assert [is_plural(name) for name in ("desk lamps", "glass", "iris", "door")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_marks_lie_in_the_private_use_area():

@@ -72,7 +72,9 @@ def test_the_numpy_only_reader_agrees(rows, path, trained):
 
 
 def test_too_small_a_vocabulary(rows, tmp_path):
-    with pytest.raises(TrainingError, match=r"vocab 300 is too small: \d+ added tokens and 256 bytes are needed"):
+    with pytest.raises(
+        TrainingError, match=r"vocab 300 is too small: \d+ added tokens and 256 bytes are needed"
+    ):
         bpe.train_tokenizer(rows, 300, tmp_path / "t.json")
 
 

@@ -1,0 +1,73 @@
+"""Recipes: every field checked, every message names file, field and value."""
+
+from pathlib import Path
+
+import pytest
+
+from edgellm.errors import ConfigError
+from edgellm.train import config
+
+pytestmark = pytest.mark.train
+
+SHIPPED = Path(__file__).parent.parent / "models" / "home-260k" / "config.toml"
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Writes the shipped recipe with one replacement; returns its path."""
+
+    def write(old="", new=""):
+        path = tmp_path / "r.toml"
+        text = SHIPPED.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        return path
+
+    return write
+
+
+def test_the_shipped_recipe_is_valid():
+    recipe = config.load(SHIPPED)
+    assert recipe.name == "home-260k" and recipe.student.vocab == 512
+    total = recipe.student_plan.tokens + recipe.qat_plan.tokens
+    assert total >= 10_000_000 and recipe.qat_plan.distil > 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seed = 1\n", "seed = 1\ncolour = 2\n", "colour is not a field; known here: name, description"),
+        ("seed = 1\n", 'seed = "x"\n', "seed must be int, not 'x'"),
+        ("seed = 1\n", "seed = true\n", "seed must be int, not True"),
+        ("seed = 1\n", "seed = -4\n", "seed must not be negative, not -4"),
+        ('name = "home-260k"\n', "", "name is missing"),
+        ("[bits]\nweight = 4", "[bits]\nweight = 9", "bits.weight must be 2 to 8, not 9"),
+        (
+            "heads = 4\nkv_heads = 2\nhead_dim = 16",
+            "heads = 3\nkv_heads = 2\nhead_dim = 16",
+            "student.heads 3 must be a multiple of student.kv_heads 2",
+        ),
+        ("head_dim = 16", "head_dim = 15", "student.head_dim 15 must be even: RoPE turns pairs"),
+        ("[bits]", "[bits", "not valid TOML"),
+        ("[bits]", "[[bits]]", "bits must be a table, not [{'weight': 4, 'head': 4}]"),
+    ],
+)
+def test_wrong_fields_are_named(recipe, old, new, message):
+    path = recipe(old, new)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert str(caught.value).startswith(str(path)) and message in str(caught.value)
+
+
+def test_vocabularies_must_agree(recipe):
+    with pytest.raises(ConfigError, match=r"teacher.vocab 500 and student.vocab 512 differ"):
+        config.load(recipe("vocab = 512", "vocab = 500"))
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="no such recipe: see models/home-260k/config.toml for one"):
+        config.load(tmp_path / "none.toml")
+
+
+def test_whole_numbers_are_accepted_where_floats_are_meant(recipe):
+    assert config.load(recipe("distil = 0.5", "distil = 1")).qat_plan.distil == 1.0

@@ -19,6 +19,7 @@ KINDS = {
 }
 LINEARS = frozenset({"Linear", "LinearResidual", "Head"})
 NARROW = Forms(True, LINEARS, frozenset())
+FUSED = Forms(True, LINEARS, frozenset(), fused_residual=True)
 INTEGER = Forms(False, frozenset(), LINEARS)
 DOUBLE = Forms(False, frozenset(), frozenset())
 
@@ -124,6 +125,8 @@ CASES = [
     (NARROW, 4, 6, 9),
     (NARROW, 4, 6, 20),
     (NARROW, 2, 6, 12),
+    (FUSED, 4, 6, 1),
+    (FUSED, 4, 6, 6),
     (INTEGER, 4, 16, 1),
     (INTEGER, 4, 16, 24),
     (INTEGER, 7, 16, 31),

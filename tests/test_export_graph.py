@@ -140,6 +140,10 @@ def test_a_model_outside_the_contract_is_not_written():
 
 def test_forms_follow_the_bounds():
     assert forms(random_model(TINY, 0, mult_bits=4)).narrow == {"Linear", "LinearResidual", "Head"}
+    assert forms(random_model(TINY, 0, mult_bits=4)).fused_residual
+    unfused = forms(random_model(TINY, 0, mult_bits=10))
+    assert "LinearResidual" in unfused.narrow
+    assert not unfused.fused_residual
     wide = forms(random_model(TINY, 0, mult_bits=16))
     assert wide.narrow == set()
     assert wide.integer == {"Linear", "LinearResidual", "Head"}
@@ -149,8 +153,8 @@ def test_forms_follow_the_bounds():
     assert not forms(replace(model, numerics=replace(model.numerics, norm_shift=17))).norm_narrow
 
 
-# (weight bits, multiplier bits): narrow float32, integer products, double products
-WIDTHS = [(4, 4), (2, 6), (4, 16), (7, 16), (8, 3), (8, 16)]
+# (weight bits, multiplier bits): every form of every function is among them
+WIDTHS = [(4, 4), (4, 10), (2, 6), (4, 16), (7, 16), (8, 6), (8, 16)]
 
 
 @pytest.mark.parametrize("widths", WIDTHS)

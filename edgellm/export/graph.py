@@ -18,6 +18,7 @@ from edgellm.numerics.validate import largest_scaled, linears, validate
 
 FLOAT32_EXACT = 1 << 24
 NARROW_NORM_SHIFT = 16
+LARGEST_RESIDUAL = 1 << 15
 _FUNCTION = {
     "qkv": "Linear",
     "gate_up": "Linear",
@@ -61,18 +62,25 @@ def forms(model: IntegerModel) -> Forms:
         by_function[_FUNCTION[name.rpartition(".")[2]]].append((name, linear))
     narrow = {name for name, group in by_function.items() if all(_narrow(name, lin) for _, lin in group)}
     integer = {name for name, group in by_function.items() if all(lin.weight_bits <= 7 for _, lin in group)}
+    residuals = [linear for _, linear in by_function["LinearResidual"]]
     return Forms(
         norm_narrow=model.numerics.norm_shift <= NARROW_NORM_SHIFT,
         narrow=frozenset(narrow),
         integer=frozenset(integer - narrow),
+        fused_residual=all(_fits_with_half(lin, LARGEST_RESIDUAL) for lin in residuals),
     )
 
 
 def _narrow(function: str, linear: Linear) -> bool:
-    bound = int(largest_scaled(linear).max())
-    if function != "LinearResidual":  # the half unit that breaks ties is one bit more
-        bound = 2 * bound + (1 << linear.shift)
-    return bound < FLOAT32_EXACT
+    if function == "LinearResidual":
+        return int(largest_scaled(linear).max()) < FLOAT32_EXACT
+    return _fits_with_half(linear, 0)
+
+
+def _fits_with_half(linear: Linear, added: int) -> bool:
+    """Is `scaled sum - 1/2 + half a unit + added` exact in float32? Counted in half units, 2^-(shift+1)."""
+    bound = 2 * int(largest_scaled(linear).max()) + (1 << linear.shift)
+    return bound + (added << (linear.shift + 1)) < FLOAT32_EXACT
 
 
 def _node(node: layout.Node) -> onnx.NodeProto:

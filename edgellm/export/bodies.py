@@ -1,0 +1,367 @@
+"""Texts of the model-local functions' bodies, in ONNX's textual syntax, standard operators only.
+
+Element types: 1 float, 3 int8, 5 int16, 6 int32, 11 double. Names with an underscore are parts of a body. Time goes
+into the number of operators that are left when ONNX Runtime has folded what does not depend on the inputs, so
+bodies are as short as exactness allows. Why every float below is exact: docs/numerics.md, "ONNX".
+"""
+
+EMBEDDING = """
+Embedding <shift> (token, table) => (y) {
+    rows = Gather (table, token)
+    wide = Cast <to = 6> (rows)
+    s = Constant <value_int: int = @shift> ()
+    s32 = Cast <to = 6> (s)
+    two = Constant <value = int32 {2}> ()
+    factor = Pow (two, s32)
+    scaled = Mul (wide, factor)
+    y = Cast <to = 5> (scaled)
+}
+"""
+
+# n = floor(2^24 / sqrt(ss)) in double
+_INVERSE_ROOT = """
+    r = Cast <to = 11> (residual)
+    last = Constant <value_ints = [-1]> ()
+    root = ReduceL2 <keepdims = 1> (r, last)
+    one = Constant <value = double {1.0}> ()
+    length = Max (root, one)
+    unit = Constant <value = double {16777216.0}> ()
+    ratio = Div (unit, length)
+    n = Floor (ratio)
+    s = Constant <value_int: int = @shift> ()
+"""
+
+# float32 holds r*n, at most 2^24, and up to shift 16 also the half that keeps ties from rounding to even
+RMS_NORM_NARROW = f"""
+RMSNorm <shift> (residual) => (y) {{
+    {_INVERSE_ROOT}
+    rf = Cast <to = 1> (residual)
+    nf = Cast <to = 1> (n)
+    product = Mul (rf, nf)
+    half = Constant <value = float {{0.5}}> ()
+    no_tie = Add (product, half)
+    two = Constant <value = float {{2.0}}> ()
+    sf = Cast <to = 1> (s)
+    step = Pow (two, sf)
+    zero = Constant <value = int8 {{0}}> ()
+    y = QuantizeLinear (no_tie, step, zero)
+}}
+"""
+
+RMS_NORM_WIDE = f"""
+RMSNorm <shift> (residual) => (y) {{
+    {_INVERSE_ROOT}
+    half = Constant <value = double {{0.5}}> ()
+    sd = Cast <to = 11> (s)
+    scale = Pow (half, sd)
+    step = Mul (n, scale)
+    scaled = Mul (r, step)
+    moved = Add (scaled, half)
+    whole = Floor (moved)
+    low = Constant <value = double {{-128.0}}> ()
+    high = Constant <value = double {{127.0}}> ()
+    inside = Clip (whole, low, high)
+    y = Cast <to = 3> (inside)
+}}
+"""
+
+# (acc*mult + bias) * 2^-shift in one float32 product with weights scaled beforehand
+NARROW_SUM = """
+    xf = Cast <to = 1> (x)
+    half = Constant <value = float {0.5}> ()
+    s = Constant <value_int: int = @shift> ()
+    sf = Cast <to = 1> (s)
+    unit = Pow (half, sf)
+    wf = Cast <to = 1> (weight)
+    mf = Cast <to = 1> (mult)
+    ms = Mul (mf, unit)
+    scaled = Mul (wf, ms)
+    bf = Cast <to = 1> (bias)
+    bs = Mul (bf, unit)
+"""
+
+# round(v - 1/2 + half a unit) is floor(v), and no tie is left that could round to even
+NARROW_QUANTISE = """
+    half_unit = Mul (unit, half)
+    down = Sub (bs, half)
+    offset = Add (down, half_unit)
+    v = Gemm (xf, scaled, offset)
+    one = Constant <value = float {1.0}> ()
+"""
+
+# v is floored by rint as above; the residual is whole, so it can be added first
+FUSED_ADD_TO_INT16 = """
+    rf = Cast <to = 1> (residual)
+    added = Add (v, rf)
+    zero = Constant <value = int16 {0}> ()
+    y = QuantizeLinear (added, one, zero)
+"""
+
+ADD_TO_INT16 = """
+    v = Gemm (xf, scaled, bs)
+    whole = Floor (v)
+    rf = Cast <to = 1> (residual)
+    added = Add (whole, rf)
+    one = Constant <value = float {1.0}> ()
+    zero = Constant <value = int16 {0}> ()
+    y = QuantizeLinear (added, one, zero)
+"""
+
+TO_INT8 = """
+    zero = Constant <value = int8 {0}> ()
+    y = QuantizeLinear (v, one, zero)
+"""
+
+TO_INT16 = """
+    zero = Constant <value = int16 {0}> ()
+    y = QuantizeLinear (v, one, zero)
+"""
+
+# unsigned activations around 128 times signed weights of up to 7 bits: exact with and without VNNI
+INTEGER_PRODUCT = """
+    xf = Cast <to = 1> (x)
+    one = Constant <value = float {1.0}> ()
+    middle = Constant <value = uint8 {128}> ()
+    xu = QuantizeLinear (xf, one, middle)
+    acci = MatMulInteger (xu, weight, middle)
+    acc = Cast <to = 11> (acci)
+"""
+
+DOUBLE_PRODUCT = """
+    xd = Cast <to = 11> (x)
+    wd = Cast <to = 11> (weight)
+    acc = MatMul (xd, wd)
+"""
+
+# Div, not Mul: ONNX Runtime takes a product of two multipliers for float scales and fuses it wrongly
+WIDE_SCALE = """
+    s = Constant <value_int: int = @shift> ()
+    sd = Cast <to = 11> (s)
+    two = Constant <value = double {2.0}> ()
+    power = Pow (two, sd)
+    md = Cast <to = 11> (mult)
+    ms = Div (md, power)
+    bd = Cast <to = 11> (bias)
+    bs = Div (bd, power)
+    product = Mul (acc, ms)
+    sum = Add (product, bs)
+    whole = Floor (sum)
+"""
+
+CLIP_INT8 = """
+    low = Constant <value = double {-128.0}> ()
+    high = Constant <value = double {127.0}> ()
+    inside = Clip (whole, low, high)
+    y = Cast <to = 3> (inside)
+"""
+
+CLIP_INT16 = """
+    low = Constant <value = double {-32768.0}> ()
+    high = Constant <value = double {32767.0}> ()
+    inside = Clip (whole, low, high)
+    y = Cast <to = 5> (inside)
+"""
+
+ADD_CLIP_INT16 = """
+    r = Cast <to = 11> (residual)
+    added = Add (whole, r)
+    low = Constant <value = double {-32768.0}> ()
+    high = Constant <value = double {32767.0}> ()
+    inside = Clip (added, low, high)
+    y = Cast <to = 5> (inside)
+"""
+
+# The rotation of one position as a matrix [head_dim, head_dim]: cos on the diagonal, +-sin beside it.
+ROPE = """
+RoPE <heads, kv_heads> (qkv, position, cos, sin) => (y) {
+    unit = Constant <value = float {0.0001220703125}> ()
+    last = Constant <value_ints = [-1]> ()
+    first = Constant <value_ints = [1]> ()
+    rows = Constant <value_ints = [0, -1]> ()
+    cf = Cast <to = 1> (cos)
+    c = Mul (cf, unit)
+    c1 = Unsqueeze (c, last)
+    cc = Concat <axis = 2> (c1, c1)
+    c_rows = Reshape (cc, rows)
+    sf = Cast <to = 1> (sin)
+    s = Mul (sf, unit)
+    s1 = Unsqueeze (s, last)
+    s1_minus = Neg (s1)
+    ss = Concat <axis = 2> (s1_minus, s1)
+    s_rows = Reshape (ss, rows)
+
+    hd = Shape <start = 1> (c_rows)
+    square_shape = Concat <axis = 0> (hd, hd)
+    square = ConstantOfShape (square_shape)
+    eye = EyeLike <dtype = 1> (square)
+    pairs_shape = Constant <value_ints = [0, -1, 2]> ()
+    eye_pairs = Reshape (eye, pairs_shape)
+    swapped = Constant <value_ints = [1, 0]> ()
+    swap_pairs = Gather <axis = 2> (eye_pairs, swapped)
+    swap = Reshape (swap_pairs, rows)
+
+    c_now = Gather (c_rows, position)
+    c_mid = Unsqueeze (c_now, first)
+    s_now = Gather (s_rows, position)
+    s_mid = Unsqueeze (s_now, first)
+    diagonal = Mul (eye, c_mid)
+    beside = Mul (swap, s_mid)
+    rotation = Add (diagonal, beside)
+
+    h = Constant <value_int: int = @heads> ()
+    kv = Constant <value_int: int = @kv_heads> ()
+    zero = Constant <value_ints = [0]> ()
+    h1 = Unsqueeze (h, zero)
+    kv1 = Unsqueeze (kv, zero)
+    rotated = Add (h1, kv1)
+    counts = Concat <axis = 0> (rotated, kv1)
+    heads_shape = Concat <axis = 0> (zero, last, hd)
+    by_head = Reshape (qkv, heads_shape)
+    qk, v = Split <axis = 1> (by_head, counts)
+    qkf = Cast <to = 1> (qk)
+    turned = MatMul (qkf, rotation)
+    tie = Constant <value = float {0.00006103515625}> ()
+    up = Add (turned, tie)
+    one = Constant <value = float {1.0}> ()
+    point = Constant <value = int8 {0}> ()
+    rounded = QuantizeLinear (up, one, point)
+    all = Concat <axis = 1> (rounded, v)
+    y = Reshape (all, rows)
+}
+"""
+
+ATTENTION = """
+Attention <heads, kv_heads, score_mult, score_shift>
+(qkv, position, keys, values, exp_table) => (y, keys_out, values_out) {
+    zero = Constant <value_ints = [0]> ()
+    one = Constant <value_ints = [1]> ()
+    two = Constant <value_ints = [2]> ()
+    last = Constant <value_ints = [-1]> ()
+    h = Constant <value_int: int = @heads> ()
+    kv = Constant <value_int: int = @kv_heads> ()
+    h1 = Unsqueeze (h, zero)
+    kv1 = Unsqueeze (kv, zero)
+    group = Div (h1, kv1)
+    batch = Shape (position)
+    hd = Shape <start = 3, end = 4> (keys)
+
+    heads_shape = Concat <axis = 0> (zero, last, hd)
+    by_head = Reshape (qkv, heads_shape)
+    counts = Concat <axis = 0> (h1, kv1, kv1)
+    q, k, v = Split <axis = 1> (by_head, counts)
+
+    zero_s = Constant <value_int = 0> ()
+    one_s = Constant <value_int = 1> ()
+    batch_s = Squeeze (batch, zero)
+    slots = Range (zero_s, batch_s, one_s)
+    kv_range = Range (zero_s, kv, one_s)
+    slot_axes = Constant <value_ints = [1, 2]> ()
+    slot_column = Unsqueeze (slots, slot_axes)
+    head_axes = Constant <value_ints = [0, 2]> ()
+    head_column = Unsqueeze (kv_range, head_axes)
+    position_column = Unsqueeze (position, slot_axes)
+    index_shape = Concat <axis = 0> (batch, kv1, one)
+    slot_index = Expand (slot_column, index_shape)
+    head_index = Expand (head_column, index_shape)
+    position_index = Expand (position_column, index_shape)
+    index = Concat <axis = 2> (slot_index, head_index, position_index)
+    keys_out = ScatterND (keys, index, k)
+    values_out = ScatterND (values, index, v)
+
+    farthest = ReduceMax <keepdims = 1> (position)
+    used = Add (farthest, one)
+    k_used = Slice (keys_out, zero, used, two)
+    v_used = Slice (values_out, zero, used, two)
+    kf = Cast <to = 1> (k_used)
+    vd = Cast <to = 11> (v_used)
+
+    qf = Cast <to = 1> (q)
+    q_shape = Concat <axis = 0> (zero, kv1, group, hd)
+    q_heads = Reshape (qf, q_shape)
+    kt = Transpose <perm = [0, 1, 3, 2]> (kf)
+    scores = MatMul (q_heads, kt)
+
+    used_s = Squeeze (used, zero)
+    times = Range (zero_s, used_s, one_s)
+    late_axes = Constant <value_ints = [1, 2, 3]> ()
+    now = Unsqueeze (position, late_axes)
+    late = Greater (times, now)
+    far = Constant <value = float {-1073741824.0}> ()
+    near = Constant <value = float {0.0}> ()
+    mask = Where (late, far, near)
+    masked = Add (scores, mask)
+    best = ReduceMax <keepdims = 1> (masked, last)
+    distance = Sub (best, masked)
+
+    half = Constant <value = float {0.5}> ()
+    s = Constant <value_int: int = @score_shift> ()
+    sf = Cast <to = 1> (s)
+    unit = Pow (half, sf)
+    m = Constant <value_int: int = @score_mult> ()
+    mf = Cast <to = 1> (m)
+    rate = Mul (mf, unit)
+    steps = Mul (distance, rate)
+    end = Constant <value = float {255.0}> ()
+    step = Min (steps, end)
+    e_index = Cast <to = 6> (step)
+
+    ed = Cast <to = 11> (exp_table)
+    r_unit = Constant <value = double {0.000000059604644775390625}> ()
+    scaled = Mul (ed, r_unit)
+    size = Constant <value_ints = [256]> ()
+    table_shape = Concat <axis = 0> (batch, kv1, group, size)
+    table = Expand (scaled, table_shape)
+    e = GatherElements <axis = 3> (table, e_index)
+
+    a = MatMul (e, vd)
+    total = ReduceSum <keepdims = 1> (e, last)
+    one_d = Constant <value = double {1.0}> ()
+    ratio = Div (one_d, total)
+    r = Floor (ratio)
+    mean = Mul (a, r)
+    half_d = Constant <value = double {0.5}> ()
+    up = Add (mean, half_d)
+    whole = Floor (up)
+    byte = Cast <to = 3> (whole)
+    width = Mul (h1, hd)
+    y_shape = Concat <axis = 0> (batch, width)
+    y = Reshape (byte, y_shape)
+}
+"""
+
+# a negative index counts from the end: the table starts at gate 0 and goes on with -128
+SILU_GATE = """
+SiLUGate <shift> (gate_up, table) => (y) {
+    half = Constant <value = float {0.5}> ()
+    s = Constant <value_int: int = @shift> ()
+    sf = Cast <to = 1> (s)
+    unit = Pow (half, sf)
+    tf = Cast <to = 1> (table)
+    scaled = Mul (tf, unit)
+    halves = Constant <value_ints = [128, 128]> ()
+    negative, positive = Split <axis = 0> (scaled, halves)
+    rolled = Concat <axis = 0> (positive, negative)
+    batch = Shape <start = 0, end = 1> (gate_up)
+    size = Constant <value_ints = [256]> ()
+    rows_shape = Concat <axis = 0> (batch, size)
+    rows = Expand (rolled, rows_shape)
+
+    gate, up = Split <axis = 1, num_outputs = 2> (gate_up)
+    index = Cast <to = 6> (gate)
+    silu = GatherElements <axis = 1> (rows, index)
+    upf = Cast <to = 1> (up)
+    product = Mul (silu, upf)
+    tie = Mul (unit, half)
+    no_tie = Add (product, tie)
+    one = Constant <value = float {1.0}> ()
+    zero = Constant <value = int8 {0}> ()
+    y = QuantizeLinear (no_tie, one, zero)
+}
+"""
+
+ARG_MAX = """
+ArgMax (logits) => (y) {
+    wide = Cast <to = 6> (logits)
+    y = ArgMax <axis = 1, keepdims = 0, select_last_index = 0> (wide)
+}
+"""

@@ -1,0 +1,77 @@
+"""A compiled design folder: what `edgellm compile` wrote and the simulator, the verifier and the report read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgellm.errors import SimulationError
+
+FILE, MODEL = "design.json", "model"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One observed stream: vectors of `elements` values, `lanes` a beat of `bits` bits each."""
+
+    id: int
+    node: str
+    op: str
+    tensor: str
+    tap: str | None  # the tensor of docs/numerics.md that it carries, if any
+    lanes: int
+    bits: int
+    signed: bool
+    elements: int
+    order: str | None  # "interleaved": gate and up channels alternate
+
+    @property
+    def beats(self) -> int:
+        """Beats of one vector."""
+        return self.elements // self.lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """An accelerator for one model on one board, as plain files in `folder`."""
+
+    folder: Path
+    model: dict[str, str]
+    board: str
+    part: str
+    clock_mhz: float
+    slots: int
+    context: int
+    layers: int
+    top: str
+    sources: tuple[str, ...]
+    probes: tuple[Probe, ...]
+
+    @property
+    def source_files(self) -> list[Path]:
+        """RTL in compile order."""
+        return [self.folder / name for name in self.sources]
+
+    @property
+    def model_folder(self) -> Path:
+        return self.folder / MODEL
+
+
+def load(folder: Path) -> Design:
+    """Read a design folder; SimulationError when it is none or damaged."""
+    path = Path(folder) / FILE
+    try:
+        data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if data["format"] != FORMAT:
+            raise SimulationError(f"{path}: format {data['format']}, this edgellm reads {FORMAT}: compile the model again")
+        probes = tuple(Probe(**probe) for probe in data["probes"])
+        known = {field.name for field in dataclasses.fields(Design)} - {"folder", "probes", "sources"}
+        return Design(Path(folder), probes=probes, sources=tuple(data["sources"]), **{key: data[key] for key in known})
+    except FileNotFoundError:
+        raise SimulationError(f"{folder}: no {FILE} in it, so it is not a design: run `edgellm compile` to make one") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise SimulationError(f"{path}: damaged ({type(error).__name__}: {error}): compile the model again") from error

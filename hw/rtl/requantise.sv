@@ -10,6 +10,7 @@
 // unsigned) low. With BIAS_TABLE 1 an entry is {bias (BW bits, signed), mult}; with 0 it is mult alone, and the
 // bias of every channel is the parameter BIAS.
 // The products and sums have the width that their operands need, so nothing overflows for any input.
+// ROM_STYLE is the synthesis attribute of the table: auto, block or distributed.
 // Latency    4 cycles from a beat to its result, 1 more from the selector.
 // Throughput 1 beat a cycle, vectors back to back; 1 multiplication a lane.
 // Reset      drops the beats inside; the table stays.
@@ -26,6 +27,7 @@ module requantise #(
     parameter int BIAS_TABLE = 1,
     parameter int BIAS = 0,
     parameter TABLE_FILE = "requantise.dat",
+    parameter ROM_STYLE = "auto",
     localparam int AccBits = (PE * AW + 7) / 8 * 8
 ) (
     input  logic               ap_clk,
@@ -71,6 +73,7 @@ module requantise #(
     $error("requantise: OW=%0d, must be 8 or 16", OW);
   end
 
+  (* rom_style = ROM_STYLE *)
   logic [PE*EntryBits-1:0] rows[Rows];
   initial $readmemh(TABLE_FILE, rows, 0, Rows - 1);
 

@@ -7,6 +7,7 @@
 //
 // Table file: T*HD/PE lines in hexadecimal, position-major; pair p in bits [30p +: 30], cos low, then sin, both
 // 15-bit two's complement, Q13. Any table gives exact arithmetic: no sum here can overflow.
+// ROM_STYLE is the synthesis attribute of the table: auto, block or distributed.
 // Latency    4 cycles from a beat to its result, 1 more from the tag.
 // Throughput 1 beat a cycle, vectors back to back; 4 multiplications a pair of lanes.
 // Reset      drops the beats inside; the table stays.
@@ -16,7 +17,8 @@ module rope #(
     parameter int HD = 16,
     parameter int PE = 4,
     parameter int T = 256,
-    parameter TABLE_FILE = "rope.dat"
+    parameter TABLE_FILE = "rope.dat",
+    parameter ROM_STYLE = "auto"
 ) (
     input  logic            ap_clk,
     input  logic            ap_rst_n,
@@ -54,6 +56,7 @@ module rope #(
     $error("rope: T=%0d, must be 1..65536", T);
   end
 
+  (* rom_style = ROM_STYLE *)
   logic [Pairs*EntryBits-1:0] rows[Rows];
   initial $readmemh(TABLE_FILE, rows, 0, Rows - 1);
 

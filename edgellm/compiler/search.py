@@ -31,6 +31,7 @@ WIDER = (1, 2, 4)  # lanes behind a linear layer, in multiples of what keeps up
 REFERENCE = 4  # latency is compared at a quarter of the context
 
 Part = tuple[Nodes, Cost]
+Way = tuple[int, int, int, int, int, int]  # DSP, LUT, BRAM18, cycles a vector, PE, SIMD
 
 
 def capacity(board: Board) -> dict[str, int]:
@@ -91,20 +92,23 @@ def _intervals(design: Design, nodes: list[str]) -> list[int]:
     return sorted({t for t in steps if MIN_INTERVAL <= t <= longest} | {longest})
 
 
-def _matmul(design: Design, node: str, interval: int) -> dict[str, int] | None:
-    """The cheapest PE and SIMD that keep up: fewest multiplier blocks, then fewest LUTs."""
+def _ways(design: Design, node: str) -> list[Way]:
+    """Every PE and SIMD of a linear layer, the cheapest first: fewest multiplier blocks, then fewest LUTs."""
     rows, cols = matmul_shapes(design.arch)[node]
     ways = []
     for simd, pe in product(divisors(rows), divisors(cols)):
-        if simd > MAX_SIMD or pe > MAX_PE or (rows // simd) * (cols // pe) > interval:
-            continue
-        factors = {"PE": pe, "SIMD": simd}
-        _, cost = _priced(design, {node: factors})
-        ways.append((cost.dsp, cost.lut, cost.bram18, pe, simd))
-    if not ways:
-        return None
-    *_, pe, simd = min(ways)
-    return {"PE": pe, "SIMD": simd}
+        if simd <= MAX_SIMD and pe <= MAX_PE:
+            _, cost = _priced(design, {node: {"PE": pe, "SIMD": simd}})
+            ways.append((cost.dsp, cost.lut, cost.bram18, (rows // simd) * (cols // pe), pe, simd))
+    return sorted(ways)
+
+
+def _cheapest(ways: list[Way], interval: int) -> dict[str, int] | None:
+    """The cheapest PE and SIMD that keep up with one vector every `interval` cycles."""
+    for *_, fold, pe, simd in ways:
+        if fold <= interval:
+            return {"PE": pe, "SIMD": simd}
+    return None
 
 
 def _priced(design: Design, nodes: Nodes) -> Part:
@@ -119,14 +123,15 @@ def _lanes(n: int, interval: int, producer: int) -> int:
 def _blocks(design: Design) -> list[Part]:
     """The linear layers of the block and what follows them directly."""
     names = [node for node in matmul_shapes(design.arch) if node != "head_acc"]
-    choices = (_block(design, names, t, wider) for t, wider in product(_intervals(design, names), WIDER))
+    ways = {node: _ways(design, node) for node in names}
+    choices = (_block(design, ways, t, wider) for t, wider in product(_intervals(design, names), WIDER))
     return [part for part in choices if part]
 
 
-def _block(design: Design, names: list[str], interval: int, wider: int) -> Part | None:
-    found = {node: _matmul(design, node, interval) for node in names}
+def _block(design: Design, ways: dict[str, list[Way]], interval: int, wider: int) -> Part | None:
+    found = {node: _cheapest(choices, interval) for node, choices in ways.items()}
     nodes = {node: factors for node, factors in found.items() if factors}
-    if len(nodes) < len(names):
+    if len(nodes) < len(ways):
         return None
     a, pace = design.arch, interval // wider
     rope = [pe for pe in legal(a)["rope"]["PE"] if a.qkv_width // pe <= pace]
@@ -154,7 +159,8 @@ def _attentions(design: Design) -> Iterator[Part]:
 
 def _heads(design: Design) -> list[Part]:
     """The head's linear layer and what follows it, the fastest first."""
-    choices = (_head(design, t, wider) for t, wider in product(_intervals(design, ["head_acc"]), WIDER))
+    ways = _ways(design, "head_acc")
+    choices = (_head(design, ways, t, wider) for t, wider in product(_intervals(design, ["head_acc"]), WIDER))
     slowest_norm = {"final_norm": {"PE": 1}}
     return sorted(
         (part for part in choices if part),
@@ -165,8 +171,8 @@ def _heads(design: Design) -> list[Part]:
     )
 
 
-def _head(design: Design, interval: int, wider: int) -> Part | None:
-    factors = _matmul(design, "head_acc", interval)
+def _head(design: Design, ways: list[Way], interval: int, wider: int) -> Part | None:
+    factors = _cheapest(ways, interval)
     if factors is None:
         return None
     lanes = _lanes(design.arch.vocab, interval // wider, factors["PE"])

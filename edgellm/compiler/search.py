@@ -69,6 +69,8 @@ def _search(design: Design, limits: dict[str, int]) -> Folding | None:
             continue
         nodes = {node: factors for part, _ in parts for node, factors in part.items()}
         block = arch.layers * estimate.loop_pass(arch, Folding(nodes), position)
+        if best is not None and block >= best[0]:
+            continue
         for head in heads:  # the fastest first
             if not _holds(limits, used + head[1]):
                 continue

@@ -49,7 +49,9 @@ def _add_compile(commands: Commands) -> None:
 def _add_simulate(commands: Commands) -> None:
     parser = command(commands, "simulate", "run a compiled design in Verilator", run_simulate, SIMULATE_EXAMPLES)
     parser.add_argument("design", metavar="DIR", type=Path, help="folder written by compile")
-    parser.add_argument("-p", "--prompt", metavar="TEXT", default="turn on the kitchen light", help="the prompt (default: %(default)s)")
+    parser.add_argument(
+        "-p", "--prompt", metavar="TEXT", default="turn on the kitchen light", help="the prompt (default: %(default)s)"
+    )
     parser.add_argument("--max-tokens", type=int, metavar="N", help="generate at most N tokens")
     parser.add_argument("--verify", action="store_true", help="compare every stream of every node with the golden model")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -76,15 +78,10 @@ def run_compile(options: argparse.Namespace) -> int:
 def run_simulate(options: argparse.Namespace) -> int:
     """Answer the prompt on the simulated accelerator; with --verify, judge every stream."""
     require(*registry.get("sim").needs[1])
-    from edgellm.sim.session import SimulatedSession
+    from edgellm.sim.simulate import simulate
 
-    prompt = os.fsencode(options.prompt)
-    session = SimulatedSession(options.design)
-    answer = session.answer(prompt, options.max_tokens, verify=options.verify)
-    if options.json:
-        print(json.dumps(answer.to_dict()))
-    else:
-        print(answer.text())
+    answer = simulate(options.design, os.fsencode(options.prompt), options.max_tokens, options.verify)
+    print(json.dumps(answer.to_dict()) if options.json else answer)
     return 0
 
 

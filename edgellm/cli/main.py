@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from edgellm._version import __version__
-from edgellm.cli import build, doctor, generate, models
+from edgellm.cli import build, demo, doctor, generate, hardware, models
 from edgellm.errors import EdgeLLMError
 
 EPILOG = """\
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"edgellm {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (generate, models, build, doctor):
+    for module in (generate, models, build, hardware, demo, doctor):
         module.add(commands)
     return top
 

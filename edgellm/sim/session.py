@@ -56,9 +56,13 @@ class SimulatedSession:
     def stream(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: frozenset[int]) -> Iterator[int]:
         """Tokens as the events arrive; an answer that is not read to its end resets the device."""
         check_request(self.arch, prompt_ids, max_tokens)
+        return self._answer(self.open_device(), prompt_ids, max_tokens, stop_ids)
+
+    def open_device(self) -> Accelerator:
+        """The device; BackendFailed after `close`."""
         if self.device is None:
             raise BackendFailed("the simulated accelerator is closed")
-        return self._answer(self.device, prompt_ids, max_tokens, stop_ids)
+        return self.device
 
     def _answer(
         self, device: Accelerator, prompt_ids: Sequence[int], max_tokens: int, stop_ids: frozenset[int]

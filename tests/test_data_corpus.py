@@ -58,7 +58,8 @@ def test_commands_are_unique_and_plain(splits):
     commands = [example.command for lines in splits.values() for example in lines]
     assert len(set(commands)) == len(commands)
     for command in commands:
-        assert command == " ".join(command.split()) and not re.search("[\ue000-\uf8ff<>{}\\[\\]|]", command)
+        assert command == " ".join(command.split())
+        assert not re.search("[\ue000-\uf8ff<>{}\\[\\]|]", command)
 
 
 def test_open_values_are_copied_from_the_command(splits):
@@ -76,7 +77,8 @@ def test_replies_are_rendered(splits):
 
 def test_every_intent_occurs(splits):
     wanted = {template.intent for template in load_grammar().templates}
-    assert wanted == {example.intent for example in splits["train"]} and len(wanted) > 40
+    assert wanted == {example.intent for example in splits["train"]}
+    assert len(wanted) > 40
 
 
 def test_held_out_templates_leave_half_of_each_combination():
@@ -91,7 +93,8 @@ def test_every_template_expands():
     expander = Expander(source, rng, Values(rng))
     for template in source.templates:
         example = expander.expand(template)
-        assert example.command and example.target.startswith(template.intent)
+        assert example.command
+        assert example.target.startswith(template.intent)
 
 
 def test_one_command_has_one_meaning():

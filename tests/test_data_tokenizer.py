@@ -59,7 +59,9 @@ def test_any_text_survives(trained):
 
 def test_rows_are_encoded_and_decoded_exactly(rows, trained):
     for row, (ids, prompt) in zip(rows[:200], bpe.encode_rows(trained, rows[:200]), strict=True):
-        assert ids[0] == bpe.START_ID and ids[prompt - 1] == bpe.TAB_ID and ids[-1] == bpe.END_ID
+        assert ids[0] == bpe.START_ID
+        assert ids[prompt - 1] == bpe.TAB_ID
+        assert ids[-1] == bpe.END_ID
         assert bpe.decode(trained, ids[1 : prompt - 1]) == " " + row[0]
         assert bpe.decode(trained, ids[prompt:-1]) == f"{row[1]}\t{row[2]}"
 

@@ -16,7 +16,9 @@ def names(held_out, domain, count=200):
 
 def test_lists_are_large_enough_to_force_copying():
     lists = word_lists()
-    assert len(lists["areas"]) > 80 and len(lists["words"]) > 800 and len(lists["people"]) > 100
+    assert len(lists["areas"]) > 80
+    assert len(lists["words"]) > 800
+    assert len(lists["people"]) > 100
 
 
 @pytest.mark.parametrize("name", ["areas", "floors", "people", "modifiers", "foods", "words"])
@@ -40,8 +42,10 @@ def test_about_an_eighth_is_held_out():
 def test_training_and_held_out_words_never_meet():
     train, held = Values(random.Random(1)), Values(random.Random(1), held_out=True)
     for _ in range(300):
-        assert not is_held_out(train.word()) and not is_held_out(train.invented())
-        assert is_held_out(held.word()) and is_held_out(held.invented())
+        assert not is_held_out(train.word())
+        assert not is_held_out(train.invented())
+        assert is_held_out(held.word())
+        assert is_held_out(held.invented())
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

@@ -52,7 +52,8 @@ def test_order_follows_the_generator_alone():
 def test_padding_has_no_say_in_the_loss():
     short = make_batch([([1, 5, 3, 6, 2], 3)], 0.5)
     padded = make_batch([([1, 5, 3, 6, 2], 3), ([1] * 12, 6)], 0.5)
-    assert torch.equal(padded.weight[0, :4], short.weight[0]) and padded.weight[0, 4:].sum() == 0
+    assert torch.equal(padded.weight[0, :4], short.weight[0])
+    assert padded.weight[0, 4:].sum() == 0
 
 
 def test_rare_intents_are_repeated():

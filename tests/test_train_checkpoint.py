@@ -14,7 +14,8 @@ def test_round_trip_is_exact(tmp_path):
     checkpoint.save(tmp_path / "c", tensors, {"step": 3, "list": [1, "x"]})
     back, about = checkpoint.load(tmp_path / "c")
     assert about == {"step": 3, "list": [1, "x"]}
-    assert set(back) == set(tensors) and all(torch.equal(back[name], tensors[name]) for name in tensors)
+    assert set(back) == set(tensors)
+    assert all(torch.equal(back[name], tensors[name]) for name in tensors)
 
 
 def test_tied_tensors_are_stored_once(tmp_path):
@@ -28,7 +29,8 @@ def test_a_failed_save_keeps_the_old_one(tmp_path):
     with pytest.raises(TypeError):
         checkpoint.save(tmp_path / "c", {"a": torch.zeros(2)}, {"step": object()})
     tensors, about = checkpoint.load(tmp_path / "c")
-    assert about == {"step": 1} and torch.equal(tensors["a"], torch.ones(2))
+    assert about == {"step": 1}
+    assert torch.equal(tensors["a"], torch.ones(2))
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
@@ -42,5 +44,5 @@ def test_truncated_file(tmp_path, name):
     checkpoint.save(tmp_path / "c", {"a": torch.ones(9)}, {"step": 1})
     path = tmp_path / "c" / name
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(TrainingError, match="damaged checkpoint .*: train the stage again"):
+    with pytest.raises(TrainingError, match=r"damaged checkpoint .*: train the stage again"):
         checkpoint.load(tmp_path / "c")

@@ -28,9 +28,11 @@ def recipe(tmp_path):
 
 def test_the_shipped_recipe_is_valid():
     recipe = config.load(SHIPPED)
-    assert recipe.name == "home-260k" and recipe.student.vocab == 512
+    assert recipe.name == "home-260k"
+    assert recipe.student.vocab == 512
     total = recipe.student_plan.tokens + recipe.qat_plan.tokens
-    assert total >= 10_000_000 and recipe.qat_plan.distil > 0
+    assert total >= 10_000_000
+    assert recipe.qat_plan.distil > 0
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,8 @@ def test_wrong_fields_are_named(recipe, old, new, message):
     path = recipe(old, new)
     with pytest.raises(ConfigError) as caught:
         config.load(path)
-    assert str(caught.value).startswith(str(path)) and message in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    assert message in str(caught.value)
 
 
 def test_vocabularies_must_agree(recipe):
@@ -65,7 +68,7 @@ def test_vocabularies_must_agree(recipe):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(ConfigError, match="no such recipe: see models/home-260k/config.toml for one"):
+    with pytest.raises(ConfigError, match=r"no such recipe: see models/home-260k/config.toml for one"):
         config.load(tmp_path / "none.toml")
 
 

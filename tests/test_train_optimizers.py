@@ -15,7 +15,8 @@ def test_updates_are_nearly_orthogonal(shape):
     values = torch.linalg.svdvals(
         orthogonalise(torch.randn(shape, generator=torch.Generator().manual_seed(1)))
     )
-    assert values.min() > 0.5 and values.max() < 1.3
+    assert values.min() > 0.5
+    assert values.max() < 1.3
 
 
 def parameter(seed, *shape):

@@ -1,0 +1,115 @@
+"""All stages in order: what a run leaves behind, and what it refuses."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from tiny_run import finished_run, write_recipe
+
+from edgellm.errors import TrainingError, UsageError
+from edgellm.train import checkpoint, distill
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def run():
+    return finished_run()
+
+
+def weights(folder):
+    return checkpoint.load(folder)[0]
+
+
+def test_a_run_leaves_every_stage_and_the_final_checkpoint(run):
+    left = {path.name for path in run.iterdir()}
+    assert {
+        "corpus",
+        "tokenizer.json",
+        "teacher",
+        "student",
+        "qat",
+        "checkpoint",
+        "metrics.json",
+        "log.csv",
+    } <= left
+    assert (run / "checkpoint" / "tokenizer.json").read_bytes() == (run / "tokenizer.json").read_bytes()
+
+
+def test_the_final_checkpoint_says_what_it_is(run):
+    about = checkpoint.load(run / "checkpoint")[1]
+    assert about["name"] == "tiny"
+    assert about["arch"]["width"] == 16
+    assert about["bits"] == {"weight": 4, "head": 4}
+    assert about["tokens"]["student"] >= 24000
+    assert set(about["scheme"]["shifts"]) == {"qkv", "attn_out", "gate_up", "down", "head"}
+
+
+def test_metrics_of_all_three_models_on_all_three_sets(run):
+    report = json.loads((run / "metrics.json").read_text())
+    assert set(report) == {"float", "quantised", "integer"}
+    for model in report.values():
+        assert set(model) == {"heldout", "templates", "values"}
+        for scores in model.values():
+            assert scores["lines"] == 6
+            assert 0 <= scores["exact"]["percent"] <= scores["intent"]["percent"] <= 100
+
+
+def test_every_stage_learned_something(run):
+    losses = {}
+    for line in (run / "log.csv").read_text().splitlines()[1:]:
+        stage, *_, valid = line.split(",")
+        losses[stage] = float(valid)
+    assert losses["student"] < 5.6  # a guess costs ln 360 = 5.9 nats
+    assert losses["qat"] < losses["student"] + 0.3
+
+
+def test_a_stage_again_gives_the_same_weights(run, tmp_path):
+    again = tmp_path / "run"
+    again.mkdir()
+    for name in ("corpus", "teacher", "student"):
+        shutil.copytree(run / name, again / name)
+    shutil.copy(run / "tokenizer.json", again)
+    shutil.rmtree(again / "student")
+    distill.run(write_recipe(tmp_path), again, stage="student")
+    old, new = weights(run / "student"), weights(again / "student")
+    assert all(torch.equal(old[name], new[name]) for name in old if name.startswith("model."))
+
+
+def test_resuming_a_finished_run_changes_no_weight(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    distill.run(write_recipe(tmp_path), copy, resume=True, stage="qat")
+    old, new = weights(run / "checkpoint"), weights(copy / "checkpoint")
+    assert all(torch.equal(old[name], new[name]) for name in old)
+
+
+def test_a_used_folder_is_not_overwritten(run, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"stage corpus was already begun there: resume it, or take another folder"
+    ):
+        distill.run(write_recipe(tmp_path), run)
+
+
+def test_unknown_stage(tmp_path):
+    with pytest.raises(
+        UsageError,
+        match=r"stage 'bake' does not exist: choose from corpus, teacher, student, qat, evaluate",
+    ):
+        distill.run(write_recipe(tmp_path), tmp_path / "run", stage="bake")
+
+
+def test_a_stage_needs_the_one_before(tmp_path):
+    with pytest.raises(TrainingError, match=r"no such corpus file; write the corpus first"):
+        distill.run(write_recipe(tmp_path), tmp_path / "run", stage="teacher")
+
+
+def test_a_float_checkpoint_is_not_a_quantised_one(run):
+    with pytest.raises(TrainingError, match=r"student: not a quantised checkpoint"):
+        distill.load_quantised(run / "student")
+
+
+def test_a_checkpoint_of_another_shape(run):
+    recipe = distill.config.load(write_recipe(run.parent))
+    with pytest.raises(TrainingError, match=r"does not fit the recipe's architecture"):
+        distill.load_float(run / "student", recipe.teacher)

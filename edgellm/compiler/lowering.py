@@ -99,7 +99,7 @@ def _entry(g: GraphBuilder, plan: Lowering) -> None:
         ["embed", "embed_tag", "loop_back"],
         [
             g.tensor("loop_residual", a.width, "INT16"),
-            g.tensor("loop_tag", BLOCK_TAG_BYTES, "UINT8"),
+            g.tensor("block_tag", BLOCK_TAG_BYTES, "UINT8"),
             g.tensor("loop_layer", 1, "UINT8"),
             g.tensor("final_residual", a.width, "INT16"),
             g.tensor("final_tag", TAG_BYTES, "UINT8"),
@@ -126,7 +126,7 @@ def _forks(g: GraphBuilder, plan: Lowering) -> None:
         Stream(a.width, lanes, "INT16"),
         depths,
     )
-    _fork(g, "tag_fork", "loop_tag", ("rope_tag", "attention_tag"), BLOCK_TAG, [TAG_DEPTH] * 2)
+    _fork(g, "tag_fork", "block_tag", ("rope_tag", "attention_tag"), BLOCK_TAG, [TAG_DEPTH] * 2)
     selectors = tuple(f"{node}_layer" for node in LAYERED)
     _fork(g, "layer_fork", "loop_layer", selectors, SELECTOR, [TAG_DEPTH] * len(LAYERED))
 

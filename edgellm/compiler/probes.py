@@ -9,6 +9,11 @@ from typing import Any
 from finn.util.basic import getHWCustomOp
 
 UNWATCHED = ("StreamFork", "StreamingFIFO", "StreamingDataWidthConverter")  # they compute nothing
+PIPELINE = (
+    *("sequencer", "embed", "loop", "attn_norm", "qkv_acc", "qkv", "rope", "attention", "attn_out_acc"),
+    *("attn_residual", "ffn_norm", "gate_up_acc", "gate_up", "glu", "down_acc", "ffn_residual"),
+    *("final_norm", "head_acc", "logits", "argmax"),
+)
 INTERLEAVED = ("gate_up_acc", "gate_up")
 WITHOUT_TAP = ("sequencer", "loop")
 
@@ -30,14 +35,19 @@ class Probe:
 
 
 def probes(model: Any) -> list[Probe]:
-    """Probes of a specialised graph, numbered in graph order."""
+    """Probes of a specialised graph, numbered in the order in which a token passes the nodes."""
     found: list[Probe] = []
-    for node in model.graph.node:
+    for node in sorted(model.graph.node, key=place):
         kind = node.op_type.removesuffix("_rtl")
         if kind not in UNWATCHED:
             for index in range(len(node.output)):
                 found.append(_probe(len(found), node, kind, index))
     return found
+
+
+def place(node: Any) -> int:
+    """Where a node stands in a token's way; those that compute nothing come last."""
+    return PIPELINE.index(node.name) if node.name in PIPELINE else len(PIPELINE)
 
 
 def _probe(number: int, node: Any, kind: str, index: int) -> Probe:
@@ -47,6 +57,4 @@ def _probe(number: int, node: Any, kind: str, index: int) -> Probe:
     dtype = op.get_output_datatype(index)
     lanes, bits = op.get_folded_output_shape(index)[-1], dtype.bitwidth()
     elements, signed = op.get_normal_output_shape(index)[-1], bool(dtype.signed())
-    if dtype.name == "UINT8":  # a tag, token, word or layer is one number of several bytes
-        lanes, bits, elements = 1, lanes * bits, 1
     return Probe(number, node.name, kind, tensor, tap, int(lanes), int(bits), signed, int(elements), order)

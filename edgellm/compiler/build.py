@@ -1,0 +1,92 @@
+"""The part of `edgellm compile` that runs FINN: graph, passes, RTL, stitched top, report."""
+
+# mypy: disallow-any-unimported=False
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from finn.util import settings as finn_settings
+
+from edgellm import files
+from edgellm.compiler import inventory, passes, report, search, sources, stitch
+from edgellm.compiler.compile import DESIGN, FILES, GRAPH, LOG, TOP, Request, describe
+from edgellm.compiler.lowering import BACK_EDGES, Lowering, lower
+from edgellm.compiler.probes import probes
+
+PLACES = ("code_gen_dir_ipgen", "ipgen_path", "ip_path")  # attributes that hold paths of the build
+
+
+def build(request: Request, work: Path, advance: Callable[[], None]) -> None:
+    """Fill the design folder `work`; `advance` is called after each of five steps."""
+    part, clock = request.board.part, request.board.clock_ns
+    ultra = request.board.uram > 0
+    with _finn(work / LOG):
+        graph = lower(Lowering(request.model, request.folding, request.slots, search.TOKENS, ultra))
+        graph = passes.specialise(graph, part)
+        advance()
+        graph = passes.connect(graph, part)
+        advance()
+        graph = passes.generate(graph, part, clock)
+        advance()
+        synthesis, simulation = sources.collect(graph, work)
+    advance()
+    watched, edges = probes(graph), json.loads(graph.get_metadata_prop(BACK_EDGES))
+    top = stitch.stitch(graph, edges, [probe.tensor for probe in watched], TOP)
+    files.write_text(work / sources.TOP, top)
+    files.write_text(work / FILES, "\n".join(synthesis) + "\n")
+    files.write_text(work / DESIGN, describe(request, simulation, watched, edges))
+    arch = request.model.arch
+    table = inventory.report(graph, request.name, request.board, request.folding, request.slots, arch)
+    report.save(work, table)
+    _forget_places(graph)
+    graph.save(str(work / GRAPH))
+    advance()
+
+
+def _forget_places(graph: Any) -> None:
+    """The build folder is gone when the design is used: nothing may point there."""
+    for node in graph.graph.node:
+        kept = [attribute for attribute in node.attribute if attribute.name not in PLACES]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+
+
+@contextlib.contextmanager
+def _finn(log: Path) -> Iterator[None]:
+    """FINN with a build folder that vanishes, its messages in a file."""
+    with tempfile.TemporaryDirectory(prefix="edgellm-finn-") as folder, log.open("w", encoding="utf-8") as file:
+        with _settings(folder), _quiet(file):
+            yield
+
+
+@contextlib.contextmanager
+def _settings(folder: str) -> Iterator[None]:
+    """FINN's global settings, made once from the environment, with another build folder for a while."""
+    os.environ.setdefault("FINN_BUILD_DIR", folder)
+    settings = finn_settings.get_settings()
+    before = settings.finn_build_dir
+    settings.finn_build_dir = Path(folder)
+    try:
+        yield
+    finally:
+        settings.finn_build_dir = before
+
+
+@contextlib.contextmanager
+def _quiet(file: Any) -> Iterator[None]:
+    """Send what FINN prints and logs to `file`."""
+    logger, handler = logging.getLogger("finn_logger"), logging.StreamHandler(file)
+    before = logger.handlers[:], logger.propagate
+    logger.handlers[:], logger.propagate = [handler], False
+    try:
+        with contextlib.redirect_stdout(file):
+            yield
+    finally:
+        logger.handlers[:], logger.propagate = before

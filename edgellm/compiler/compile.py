@@ -1,0 +1,103 @@
+"""`edgellm compile`: a model folder to a design folder that simulates, and that Vivado can read.
+
+Everything that can be refused is checked before any RTL is written. The design appears at once or not at all, depends
+on nothing outside of its folder, and is the same bytes for the same input.
+"""
+
+# mypy: disallow-any-unimported=False
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from edgellm import files, manifest, progress
+from edgellm.compiler import boards, fit, mapping, search
+from edgellm.compiler.boards import Board
+from edgellm.compiler.folding import Folding, validate
+from edgellm.errors import ModelNotFound
+from edgellm.numerics import onnxfile
+from edgellm.numerics.model import IntegerModel
+
+MODEL, GRAPH, LOG, FILES, DESIGN = "model.onnx", "finn.onnx", "finn.log", "files.f", "design.json"
+FORMAT = 1
+TOP = "top"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be compiled, already checked."""
+
+    folder: Path
+    name: str
+    model: IntegerModel
+    board: Board
+    folding: Folding
+    slots: int
+
+
+def compile_model(model_dir: Path, board: str, out_dir: Path, folding: Folding | None = None) -> None:
+    """Compile a model folder for a board into `out_dir`, which is replaced at the very end.
+
+    Raises BoardUnknown, BoardTooSmall, FoldingError, UnmappableNode, CompileError; ModelNotFound, ModelCorrupt,
+    ModelUnsupported for the model.
+    """
+    with progress.track(f"Compiling for {board}", total=6) as bar:
+        request = check(Path(model_dir), board, folding)
+        bar.advance()
+        with files.new_directory(Path(out_dir), replace=True) as work:
+            _copy_model(request, work)
+            from edgellm.compiler import build  # FINN takes seconds to load: after the checks
+
+            build.build(request, work, bar.advance)
+
+
+def check(model_dir: Path, board_name: str, folding: Folding | None = None) -> Request:
+    """Everything that can go wrong with a model, a board or a folding, before anything is built."""
+    board = boards.load(board_name)
+    path = model_dir / MODEL
+    if not path.is_file():
+        raise ModelNotFound(f"{model_dir}: no {MODEL} in it, so it is not a model folder")
+    name = manifest.read(model_dir).name if (model_dir / manifest.FILE).is_file() else model_dir.resolve().name
+    mapping.check(path)
+    model = onnxfile.load(path)
+    if folding is None:
+        factors, slots = search.default_folding(model, board)
+    else:
+        validate(folding, model.arch)
+        factors, slots = folding, fit.slots_of(model, name, board, folding)
+    return Request(model_dir, name, model, board, factors, slots)
+
+
+def _copy_model(request: Request, work: Path) -> None:
+    """The files that the manifest names, so that the design can be verified and talked to on its own."""
+    target = work / "model"
+    target.mkdir()
+    names = [MODEL]
+    if (request.folder / manifest.FILE).is_file():
+        names = sorted({MODEL, manifest.FILE, *manifest.read(request.folder).files})
+    for name in names:
+        shutil.copyfile(request.folder / name, target / name)
+
+
+def describe(request: Request, sources: list[str], probes: list[Any], edges: dict[str, str]) -> str:
+    """Content of design.json."""
+    arch = request.model.arch
+    design = {
+        "format": FORMAT,
+        "model": {"name": request.name, "sha256": files.sha256(request.folder / MODEL)},
+        "board": request.board.name,
+        "part": request.board.part,
+        "clock_mhz": request.board.clock_mhz,
+        "slots": request.slots,
+        "context": arch.context,
+        "layers": arch.layers,
+        "top": TOP,
+        "sources": sources,
+        "folding": request.folding.to_dict(),
+        "back_edges": [[out, into] for out, into in edges.items()],
+        "probes": [dataclasses.asdict(probe) for probe in probes],
+    }
+    return json.dumps(design, indent=1) + "\n"

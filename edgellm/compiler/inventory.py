@@ -1,0 +1,87 @@
+"""The report's rows: what each node of a specialised graph costs and takes."""
+
+# mypy: disallow-any-unimported=False
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from finn.util.basic import getHWCustomOp
+
+from edgellm.compiler import costs, estimate, probes
+from edgellm.compiler.boards import Board
+from edgellm.compiler.costs import FORMULA, Cost
+from edgellm.compiler.folding import Folding
+from edgellm.compiler.ops import Block
+from edgellm.numerics.model import Architecture
+
+PLUMBING = {"StreamingFIFO": "FIFOs", "StreamingDataWidthConverter": "width converters"}
+FINN_SOURCE = "FINN"
+
+
+def report(
+    model: Any, name: str, board: Board, folding: Folding, slots: int, arch: Architecture
+) -> dict[str, Any]:
+    """Content of report.json before anything was measured."""
+    rows = _rows(model, board)
+    totals = {r: sum(row[r] for row in rows) for r in costs.RESOURCES}
+    board_row = dataclasses.asdict(board)
+    board_row["dsp_kind"], board_row["dsp"] = board.dsp, board.dsps
+    last = arch.context - 1
+    return {
+        "format": 1,
+        "model": name,
+        "slots": slots,
+        "nodes": rows,
+        "totals": totals,
+        "board": board_row,
+        "cycles": {
+            "first_position": estimate.single_stream_cycles(arch, folding, 0),
+            "last_position": estimate.single_stream_cycles(arch, folding, last),
+            "saturated": arch.layers * estimate.block_interval(arch, folding, 0),
+        },
+    }
+
+
+def _rows(model: Any, board: Board) -> list[dict[str, Any]]:
+    """One row a computing node, then one for all FIFOs and one for all converters."""
+    rows = []
+    plumbing = {PLUMBING["StreamingFIFO"]: Cost(source=FINN_SOURCE), PLUMBING["StreamingDataWidthConverter"]: Cost()}
+    for node in sorted(model.graph.node, key=probes.place):
+        op, kind = getHWCustomOp(node), node.op_type.removesuffix("_rtl")
+        if kind in PLUMBING:
+            plumbing[PLUMBING[kind]] = _sum(plumbing[PLUMBING[kind]], _plumbing_cost(op, kind, board.part))
+        else:
+            cost = op.cost() if isinstance(op, Block) else op.cost(board.part)
+            rows.append(_row(node.name, kind, _factors(op, kind), int(op.get_exp_cycles()), cost))
+    for name, cost in plumbing.items():
+        rows.append(_row(name, "", {}, 0, cost))
+    return rows
+
+
+def _sum(total: Cost, part: Cost) -> Cost:
+    return dataclasses.replace(total + part, source=total.source)
+
+
+def _row(node: str, op: str, folding: dict[str, int], cycles: int, cost: Cost) -> dict[str, Any]:
+    counts = {name: getattr(cost, name) for name in costs.RESOURCES}
+    row = {"node": node, "op": op, "folding": folding, "expected_cycles": cycles, "measured_cycles": None}
+    return {**row, **counts, "source": cost.source}
+
+
+def _factors(op: Any, kind: str) -> dict[str, int]:
+    names = ("PE", "SIMD") if kind == "MVAU" else op.FOLDING
+    return {name: int(op.get_nodeattr(name)) for name in names}
+
+
+def _plumbing_cost(op: Any, kind: str, part: str) -> Cost:
+    """FIFOs as FINN estimates them; a converter is a shift register of the wider of its streams."""
+    if kind == "StreamingFIFO":
+        return Cost(
+            lut=int(op.lut_estimation(part)),
+            ff=2 * int(op.get_outstream_width()) + 12,
+            bram18=int(op.bram_estimation(part)),
+            source=FINN_SOURCE,
+        )
+    bits = max(int(op.get_instream_width()), int(op.get_outstream_width()))
+    return Cost(lut=bits + 12, ff=2 * bits + 12, source=FORMULA)

@@ -1,0 +1,85 @@
+"""What a design costs and how fast its nodes are: report.json for programs, report.txt for people.
+
+Resources are estimates (their source is beside them), expected cycles are formulas, measured cycles come from the
+simulated RTL. Nothing here has been placed, routed or run on a board.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgellm import files
+from edgellm.errors import CompileError
+
+JSON, TEXT = "report.json", "report.txt"
+RESOURCES = ("lut", "ff", "dsp", "bram18", "uram")
+TITLES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18", "uram": "URAM"}
+
+
+def write(design_dir: Path, measured: Mapping[str, int] | None = None) -> None:
+    """Put measured cycles, by node, into the report of a design; without them only write report.txt again.
+
+    Nodes that `measured` does not mention keep what they have. Raises CompileError when there is no report.
+    """
+    path = Path(design_dir) / JSON
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CompileError(f"{path}: not a readable report ({error}): compile the model again") from error
+    for row in report["nodes"]:
+        row["measured_cycles"] = (measured or {}).get(row["node"], row["measured_cycles"])
+    save(design_dir, report)
+
+
+def save(design_dir: Path, report: Mapping[str, Any]) -> None:
+    """Write report.json and report.txt."""
+    files.write_text(design_dir / JSON, json.dumps(report, indent=1) + "\n")
+    files.write_text(design_dir / TEXT, text(report))
+
+
+def text(report: Mapping[str, Any]) -> str:
+    """The report as a table."""
+    board, cycles = report["board"], report["cycles"]
+    head = ["node", "op", "folding", "expected", "measured", *(TITLES[r] for r in RESOURCES), "source"]
+    rows = [_row(row) for row in report["nodes"]]
+    totals = report["totals"]
+    rows.append(["total", "", "", "", "", *(str(totals[r]) for r in RESOURCES), ""])
+    rows.append([board["title"], "", "", "", "", *(str(board[r]) for r in RESOURCES), ""])
+    rows.append(["share", "", "", "", "", *(_share(totals[r], board[r]) for r in RESOURCES), ""])
+    lines = [
+        f"{report['model']} on {board['title']} ({board['part']}), {report['slots']} slots",
+        f"expected: {cycles['first_position']:,} cycles a token at position 0, {cycles['last_position']:,} at the last; "
+        f"one token of several streams every {cycles['saturated']:,}",
+        f"clock: {board['clock_mhz']} MHz assumed, timing not verified; resources are estimates before place and route",
+        "",
+        *_table([head, *rows]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(row: Mapping[str, Any]) -> list[str]:
+    folding = " ".join(f"{factor} {value}" for factor, value in row["folding"].items())
+    measured = "" if row["measured_cycles"] is None else str(row["measured_cycles"])
+    counts = [str(row[name]) for name in RESOURCES]
+    return [row["node"], row["op"], folding, str(row["expected_cycles"]), measured, *counts, row["source"]]
+
+
+def _share(used: int, available: int) -> str:
+    return f"{used / available:.0%}" if available else "-"
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    """Aligned columns; numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    numbers = range(3, 5 + len(RESOURCES))
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines

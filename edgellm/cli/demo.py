@@ -29,11 +29,30 @@ ASSUMED_CLOCK_HZ = 200e6
 
 def add(commands: Commands) -> None:
     """Register the command."""
-    parser = command(commands, "demo", "show a model on the CPU and on the simulated FPGA with the same tokens", run, EXAMPLES)
-    parser.add_argument("model", metavar="MODEL", nargs="?", default="home-260k", help="name or folder (default: %(default)s)")
-    parser.add_argument("-p", "--prompt", metavar="TEXT", action="append", help="a prompt; may be repeated (default: five)")
-    parser.add_argument("--board", default="aup-zu3", metavar="BOARD", help="board to compile for (default: %(default)s)")
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, default=Path("out/demo"), help="design folder (default: %(default)s)")
+    parser = command(
+        commands,
+        "demo",
+        "show a model on the CPU and on the simulated FPGA with the same tokens",
+        run,
+        EXAMPLES,
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", default="home-260k", help="name or folder (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-p", "--prompt", metavar="TEXT", action="append", help="a prompt; may be repeated (default: five)"
+    )
+    parser.add_argument(
+        "--board", default="aup-zu3", metavar="BOARD", help="board to compile for (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        type=Path,
+        default=Path("out/demo"),
+        help="design folder (default: %(default)s)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -63,7 +82,9 @@ def run(options: argparse.Namespace) -> int:
 def _show(text: str, on_cpu: Completion, on_device: Completion) -> str:
     """One prompt on both; SimulationError when a token differs."""
     if on_cpu.tokens != on_device.tokens or on_cpu.finish_reason != on_device.finish_reason:
-        raise SimulationError(f"{text!r}: cpu gave {on_cpu.tokens}, sim gave {on_device.tokens}; edgellm simulate --verify finds the node")
+        raise SimulationError(
+            f"{text!r}: cpu gave {on_cpu.tokens}, sim gave {on_device.tokens}; edgellm simulate --verify finds the node"
+        )
     cycles = on_device.timings.device["cycles_per_token"]
     answer = on_device.text.replace("\t", "   ")
     return (

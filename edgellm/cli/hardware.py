@@ -34,26 +34,47 @@ def add(commands: Commands) -> None:
     """Register the commands."""
     _add_compile(commands)
     _add_simulate(commands)
-    keep = command(commands, "cache", "list or clear what was built and can be built again", run_cache, CACHE_EXAMPLES)
+    keep = command(
+        commands, "cache", "list or clear what was built and can be built again", run_cache, CACHE_EXAMPLES
+    )
     keep.add_argument("action", nargs="?", choices=["list", "clear"], default="list")
 
 
 def _add_compile(commands: Commands) -> None:
-    parser = command(commands, "compile", "turn a model into an accelerator for a board", run_compile, COMPILE_EXAMPLES)
+    parser = command(
+        commands, "compile", "turn a model into an accelerator for a board", run_compile, COMPILE_EXAMPLES
+    )
     parser.add_argument("model", metavar="MODEL", help="name or folder of a model")
-    parser.add_argument("--board", default=DEFAULT_BOARD, metavar="BOARD", help=f"board (default: {DEFAULT_BOARD})")
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="design folder to write")
-    parser.add_argument("--folding", metavar="FILE", type=Path, help="folding factors as JSON (default: the fastest that fits)")
+    parser.add_argument(
+        "--board", default=DEFAULT_BOARD, metavar="BOARD", help=f"board (default: {DEFAULT_BOARD})"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", type=Path, required=True, help="design folder to write"
+    )
+    parser.add_argument(
+        "--folding",
+        metavar="FILE",
+        type=Path,
+        help="folding factors as JSON (default: the fastest that fits)",
+    )
 
 
 def _add_simulate(commands: Commands) -> None:
-    parser = command(commands, "simulate", "run a compiled design in Verilator", run_simulate, SIMULATE_EXAMPLES)
+    parser = command(
+        commands, "simulate", "run a compiled design in Verilator", run_simulate, SIMULATE_EXAMPLES
+    )
     parser.add_argument("design", metavar="DIR", type=Path, help="folder written by compile")
     parser.add_argument(
-        "-p", "--prompt", metavar="TEXT", default="turn on the kitchen light", help="the prompt (default: %(default)s)"
+        "-p",
+        "--prompt",
+        metavar="TEXT",
+        default="turn on the kitchen light",
+        help="the prompt (default: %(default)s)",
     )
     parser.add_argument("--max-tokens", type=int, metavar="N", help="generate at most N tokens")
-    parser.add_argument("--verify", action="store_true", help="compare every stream of every node with the golden model")
+    parser.add_argument(
+        "--verify", action="store_true", help="compare every stream of every node with the golden model"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -1,7 +1,7 @@
 """From a quantised checkpoint to QONNX, through Brevitas' own exporter: what the FINN ecosystem reads.
 
-Every weight keeps its name (`blocks.{i}.qkv.weight`, ..., `head.weight`, `embedding.weight`) and feeds a `Quant` node with its scale.
-The metadata entry `edgellm` holds the shape, the shifts and the activation scales, in JSON.
+Every weight keeps its name (`blocks.{i}.qkv.weight`, ..., `head.weight`, `embedding.weight`) and feeds a `Quant` node with
+its scale. The metadata entry `edgellm` holds the shape, the shifts and the activation scales, in JSON.
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ class Stream(Iterator[Chunk]):
         self._chunks.close()
 
     def _run(self) -> Iterator[Chunk]:
-        session, tokens, parts = self._llm.session, list[int](), list[str]()
+        session = self._llm.session
+        tokens: list[int] = []
+        parts: list[str] = []
         start = time.perf_counter()
         first = 0.0
         generated = session.stream(self.prompt_ids, self._max_tokens, self._llm.stop_ids)

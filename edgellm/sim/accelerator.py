@@ -54,11 +54,18 @@ class Accelerator:
         self._sim.pop(EVENT)
 
     def submit(
-        self, slot: int, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = (), start: int = 0
+        self,
+        slot: int,
+        prompt_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: Collection[int] = (),
+        start: int = 0,
     ) -> None:
         """Queue a prompt for `slot`, first token at position `start`. UsageError for more than two stop ids."""
         if len(stop_ids) > STOP_IDS:
-            raise UsageError(f"{len(stop_ids)} stop ids: the accelerator compares {STOP_IDS}; use stop strings instead")
+            raise UsageError(
+                f"{len(stop_ids)} stop ids: the accelerator compares {STOP_IDS}; use stop strings instead"
+            )
         first, second = (*stop_ids, NO_STOP, NO_STOP)[:2]
         limit = min(max_tokens, self.design.context + 1)
         header = [SUBMIT | slot << 16 | len(prompt_ids), limit << 16 | start, second << 16 | first]

@@ -67,11 +67,19 @@ def load(folder: Path) -> Design:
     try:
         data: dict[str, Any] = json.loads(path.read_text("utf-8"))
         if data["format"] != FORMAT:
-            raise SimulationError(f"{path}: format {data['format']}, this edgellm reads {FORMAT}: compile the model again")
+            raise SimulationError(
+                f"{path}: format {data['format']}, this edgellm reads {FORMAT}: compile the model again"
+            )
         probes = tuple(Probe(**probe) for probe in data["probes"])
         known = {field.name for field in dataclasses.fields(Design)} - {"folder", "probes", "sources"}
-        return Design(Path(folder), probes=probes, sources=tuple(data["sources"]), **{key: data[key] for key in known})
+        return Design(
+            Path(folder), probes=probes, sources=tuple(data["sources"]), **{key: data[key] for key in known}
+        )
     except FileNotFoundError:
-        raise SimulationError(f"{folder}: no {FILE} in it, so it is not a design: run `edgellm compile` to make one") from None
+        raise SimulationError(
+            f"{folder}: no {FILE} in it, so it is not a design: run `edgellm compile` to make one"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise SimulationError(f"{path}: damaged ({type(error).__name__}: {error}): compile the model again") from error
+        raise SimulationError(
+            f"{path}: damaged ({type(error).__name__}: {error}): compile the model again"
+        ) from error

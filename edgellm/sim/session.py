@@ -31,9 +31,13 @@ def open_session(folder: Path) -> SimulatedSession:
 def _key(folder: Path) -> str:
     """Changes with the model and with everything that turns it into RTL."""
     digest = hashlib.sha256(DEFAULT_BOARD.encode())
-    digest.update(json.dumps({n: e.sha256 for n, e in manifest.read(folder).files.items()}, sort_keys=True).encode())
+    digest.update(
+        json.dumps({n: e.sha256 for n, e in manifest.read(folder).files.items()}, sort_keys=True).encode()
+    )
     compiler = resources.PACKAGE / "compiler"
-    for path in sorted([*compiler.rglob("*.py"), *resources.rtl().rglob("*.sv"), *resources.boards().glob("*.toml")]):
+    for path in sorted(
+        [*compiler.rglob("*.py"), *resources.rtl().rglob("*.sv"), *resources.boards().glob("*.toml")]
+    ):
         digest.update(path.name.encode() + files.sha256(path).encode())
     return digest.hexdigest()[:32]
 
@@ -74,7 +78,9 @@ class SimulatedSession:
                 for event in device.wait():
                     seen.append(event)
                     if event.reason == "rejected":
-                        raise BackendFailed(f"the accelerator rejected a prompt of {len(prompt_ids)} tokens for slot {SLOT}")
+                        raise BackendFailed(
+                            f"the accelerator rejected a prompt of {len(prompt_ids)} tokens for slot {SLOT}"
+                        )
                     if event.reason != "stop":
                         yield event.token
         finally:
@@ -92,4 +98,8 @@ def device_timings(start: int, events: Sequence[Event]) -> dict[str, float]:
     """Cycle counts of one answer from its events."""
     first, last = events[0].cycle, events[-1].cycle
     between = (last - first) / (len(events) - 1) if len(events) > 1 else float(last - start)
-    return {"cycles": float(last - start), "cycles_first_token": float(first - start), "cycles_per_token": between}
+    return {
+        "cycles": float(last - start),
+        "cycles_first_token": float(first - start),
+        "cycles_per_token": between,
+    }

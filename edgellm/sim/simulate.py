@@ -41,7 +41,11 @@ class Simulated:
             f"{self.cycles['cycles_per_token']:,.0f} cycles/token (simulated)]",
         ]
         if self.verified is not None:
-            lines.append("verified: {vectors:,} vectors ({values:,} values) of {nodes} nodes equal the golden model".format(**self.verified))
+            lines.append(
+                "verified: {vectors:,} vectors ({values:,} values) of {nodes} nodes equal the golden model".format(
+                    **self.verified
+                )
+            )
         return "\n".join(lines)
 
 
@@ -62,7 +66,9 @@ def simulate(folder: Path, text: str | bytes, max_tokens: int | None, judge: boo
     return dataclasses.replace(result, text=tokenizer.decode(result.tokens))
 
 
-def _judged(session: SimulatedSession, model: Path, ids: list[int], limit: int, stops: frozenset[int]) -> Simulated:
+def _judged(
+    session: SimulatedSession, model: Path, ids: list[int], limit: int, stops: frozenset[int]
+) -> Simulated:
     device = session.open_device()
     start = device.cycle
     done: Verification = verify(device, GoldenModel(onnxfile.load(model / MODEL_FILE)), ids, limit, stops)

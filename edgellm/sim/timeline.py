@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def shares(spans: Sequence[Span]) -> dict[str, int]:
     They add up to the token's latency from the embedding's last beat to the sampled token's.
     """
     total: dict[str, int] = defaultdict(int)
-    for before, span in zip(spans, spans[1:], strict=False):
+    for before, span in pairwise(spans):
         total[span.node] += span.last - before.last
     return dict(total)
 

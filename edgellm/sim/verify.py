@@ -1,7 +1,7 @@
 """Every stream of every node against the golden model; the first deviation gets an address.
 
-The order of vectors at the block's nodes is that of the tags that entered it, so the recorded block tags say which token and layer a
-vector belongs to; no assumption about how passes interleave is needed.
+The order of vectors at the block's nodes is that of the tags that entered it, so the recorded block tags say which token and
+layer a vector belongs to; no assumption about how passes interleave is needed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,11 @@ class Expected:
 
 
 def verify(
-    device: Accelerator, golden: GoldenModel, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int]
+    device: Accelerator,
+    golden: GoldenModel,
+    prompt_ids: Sequence[int],
+    max_tokens: int,
+    stop_ids: Collection[int],
 ) -> Verification:
     """Run one prompt on the device and compare. Raises Deviation for the first value that differs."""
     expected = expect(golden, prompt_ids, max_tokens, stop_ids)
@@ -91,7 +95,8 @@ def expect(
 def block_places(device: Accelerator) -> list[Place]:
     """(position, layer) of each vector that went through the block, in order."""
     probe = next(p for p in device.design.probes if p.node == LOOP and BLOCK_TAG in p.tensor)
-    return [_unpack_tag(row) for row in device.recorded(probe)[0]]
+    tags = (_number(row, probe) for row in device.recorded(probe)[0])
+    return [(tag & 0xFFFF, tag >> 32) for tag in tags]  # docs/hardware.md, "Streams"
 
 
 def places(probe: Probe, in_block: Sequence[Place], prompt: int, layers: int) -> list[Place]:
@@ -123,7 +128,12 @@ def _compare(device: Accelerator, expected: Expected) -> tuple[int, int, int]:
                 break
             wrong = np.flatnonzero(_in_order(vector, probe) != want)
             if wrong.size:
-                found.append((_order(place, rank, probe, layers), _deviation(probe, place, vector, want, int(wrong[0]))))
+                found.append(
+                    (
+                        _order(place, rank, probe, layers),
+                        _deviation(probe, place, vector, want, int(wrong[0])),
+                    )
+                )
                 break
             vectors, values = vectors + 1, values + vector.size
     if found:
@@ -138,7 +148,9 @@ def _order(place: Place, rank: int, probe: Probe, layers: int) -> tuple[int, int
     return position, depth, rank
 
 
-def _deviation(probe: Probe, place: Place, vector: NDArray[Any], want: NDArray[Any], channel: int) -> Deviation:
+def _deviation(
+    probe: Probe, place: Place, vector: NDArray[Any], want: NDArray[Any], channel: int
+) -> Deviation:
     got = _in_order(vector, probe)
     return Deviation(probe.node, place[0], place[1], channel, int(want[channel]), int(got[channel]))
 
@@ -152,14 +164,10 @@ def _in_order(vector: NDArray[Any], probe: Probe) -> NDArray[Any]:
     if probe.order == "interleaved":
         return vector.reshape(-1, 2).T.reshape(-1)
     if probe.tap == "argmax":
-        return np.array([_bytes_to_int(vector, probe) >> 32 & 0xFFFF])
+        return np.array([_number(vector, probe) >> 32 & 0xFFFF])
     return vector
 
 
-def _bytes_to_int(vector: NDArray[Any], probe: Probe) -> int:
-    return sum((int(value) & (1 << probe.bits) - 1) << i * probe.bits for i, value in enumerate(vector))
-
-
-def _unpack_tag(row: NDArray[Any]) -> Place:
-    """Block tag, given as five bytes: position in the low two, layer in the fifth."""
-    return int(row[0]) | int(row[1]) << 8, int(row[4])
+def _number(vector: NDArray[Any], probe: Probe) -> int:
+    """A tag or token: one number, lowest lane first."""
+    return sum((int(value) & (1 << probe.bits) - 1) << index * probe.bits for index, value in enumerate(vector))

@@ -1,7 +1,8 @@
 """Chooses the scales of the integer model from what the float student does on training lines.
 
-Activations take a high percentile of their magnitude with a little head room; the residual stream may not saturate, so it takes the
-largest value seen with a factor to spare. Shifts are then the largest for which every weight scale still has a multiplier within 8 bits.
+Activations take a high percentile of their magnitude with a little head room; the residual stream may not saturate, so it
+takes the largest value seen with a factor to spare. Shifts are then the largest for which every weight scale still has a
+multiplier within 8 bits.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def choose(model: Decoder, examples: Sequence[Encoded], weight_bits: int = 4, he
         score_shift=score_shift,
         glu_shift=glu_shift,
         embed_shift=embed_shift,
-        shifts={kind: 0 for kind in ("qkv", "attn_out", "gate_up", "down", "head")},
+        shifts=dict.fromkeys(("qkv", "attn_out", "gate_up", "down", "head"), 0),
         q=q,
         k=k,
         v=v,
@@ -143,7 +144,9 @@ def _power_of_two(step: float) -> float:
 
 def _shift(model: Decoder, scheme: Scheme, kind: str, weight_max: int) -> int:
     """Largest shift for which the largest multiplier stays within 8 bits."""
-    largest = max(_largest_multiplier(model, scheme, kind, layer, weight_max) for layer in _layers(model.arch, kind))
+    largest = max(
+        _largest_multiplier(model, scheme, kind, layer, weight_max) for layer in _layers(model.arch, kind)
+    )
     return math.floor(math.log2(MULT_MAX / (largest * WEIGHT_SPARE)))
 
 

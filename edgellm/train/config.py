@@ -81,7 +81,11 @@ def _build(kind: type[T], table: Any, path: Path, prefix: str) -> T:
     for name in table:
         if name not in known:
             raise ConfigError(f"{path}: {prefix}{name} is not a field; known here: {', '.join(known)}")
-    missing = [n for n, f in known.items() if n not in table and f.default is f.default_factory is dataclasses.MISSING]
+    missing = [
+        n
+        for n, f in known.items()
+        if n not in table and f.default is f.default_factory is dataclasses.MISSING
+    ]
     if missing:
         raise ConfigError(f"{path}: {prefix}{missing[0]} is missing")
     return kind(**{name: _value(hints[name], value, path, prefix + name) for name, value in table.items()})
@@ -104,7 +108,9 @@ def _check(recipe: Recipe, path: Path) -> None:
     for role in ("teacher", "student"):
         arch: Architecture = getattr(recipe, role)
         if arch.kv_heads < 1 or arch.heads % arch.kv_heads:
-            raise ConfigError(f"{path}: {role}.heads {arch.heads} must be a multiple of {role}.kv_heads {arch.kv_heads}")
+            raise ConfigError(
+                f"{path}: {role}.heads {arch.heads} must be a multiple of {role}.kv_heads {arch.kv_heads}"
+            )
         if arch.head_dim % 2:
             raise ConfigError(f"{path}: {role}.head_dim {arch.head_dim} must be even: RoPE turns pairs")
     if recipe.teacher.vocab != recipe.student.vocab:

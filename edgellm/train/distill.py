@@ -3,7 +3,8 @@
     run(config, folder)                     all stages, in order
     run(config, folder, stage="teacher")    one stage; the stages it needs must be there
 
-The folder holds `corpus/`, `tokenizer.json`, one checkpoint a stage, `log.csv`, and at the end `checkpoint/`, which `edgellm export` reads.
+The folder holds `corpus/`, `tokenizer.json`, one checkpoint a stage, `log.csv`, and at the end `checkpoint/`, which
+`edgellm export` reads.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ def run(path: Path, folder: Path, resume: bool = False, stage: str | None = None
     chosen = [stage] if stage else list(STAGES)
     done = [name for name in chosen if (folder / name).exists()]
     if done and not resume:
-        raise UsageError(f"{folder}: stage {done[0]} was already begun there: resume it, or take another folder")
+        raise UsageError(
+            f"{folder}: stage {done[0]} was already begun there: resume it, or take another folder"
+        )
     for name in chosen:
         STAGES[name](job)
 
@@ -137,7 +140,9 @@ def load_float(folder: Path, arch: Architecture) -> Decoder:
     try:
         model.load_state_dict(model_tensors(tensors))
     except RuntimeError as error:
-        raise TrainingError(f"{folder}: the checkpoint does not fit the recipe's architecture: {error}") from error
+        raise TrainingError(
+            f"{folder}: the checkpoint does not fit the recipe's architecture: {error}"
+        ) from error
     return model
 
 

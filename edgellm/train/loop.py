@@ -1,7 +1,7 @@
 """One training stage: batches in a fixed order, two optimizers, checkpoints that resume to the same weights.
 
-The order of the data depends on the seed and the epoch alone, and the state that is saved is all the state there is; so a run that
-was killed and resumed ends with the weights of one that was not (on one machine, with the same number of threads).
+The order of the data depends on the seed and the epoch alone, and the state that is saved is all the state there is; so a
+run that was killed and resumed ends with the weights of one that was not (on one machine, with as many threads).
 """
 
 from __future__ import annotations
@@ -50,7 +50,14 @@ class Stage:
     """Trains `model` in `folder`; `teacher` gives logits to distil from when the plan asks for it."""
 
     def __init__(
-        self, name: str, model: nn.Module, arch: Architecture, plan: Plan, folder: Path, seed: int, teacher: Forward | None
+        self,
+        name: str,
+        model: nn.Module,
+        arch: Architecture,
+        plan: Plan,
+        folder: Path,
+        seed: int,
+        teacher: Forward | None,
     ) -> None:
         self.name, self.model, self.plan, self.folder = name, model, plan, folder
         self.seed, self.teacher, self.state = seed, teacher, State()

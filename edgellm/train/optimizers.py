@@ -18,7 +18,7 @@ def orthogonalise(updates: Tensor) -> Tensor:
     """Nearest semi-orthogonal matrices (approximately) of [n, rows, columns]."""
     tall = updates.shape[1] > updates.shape[2]
     x = updates.transpose(1, 2) if tall else updates
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.transpose(1, 2)
@@ -34,7 +34,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, matrices: Iterable[tuple[nn.Parameter, tuple[int, ...]]], lr: float) -> None:
         pairs = list(matrices)
-        self.rows = {parameter: rows for parameter, rows in pairs}
+        self.rows = dict(pairs)
         super().__init__([parameter for parameter, _ in pairs], {"lr": lr})
 
     @torch.no_grad()

@@ -23,7 +23,9 @@ MULT_MAX = 255  # 8 bits of multiplier per channel
 NORM_BITS = 24
 MASKED = -1e9
 NUDGE = 2.0**-12  # of a step: far below the fractions that multipliers and shifts make
-INDEX_SLACK = 1e-4  # the exponent index is a whole number times float scales: keep rounding from flooring it away
+INDEX_SLACK = (
+    1e-4  # the exponent index is a whole number times float scales: keep rounding from flooring it away
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +163,20 @@ class QuantBlock(nn.Module):
         residual = [(arch.width, scheme.residual)]
         self.qkv = linear(arch.width, scheme.grid("qkv", norm, qkv_steps), bits)
         self.attn_out = linear(arch.attention_width, scheme.grid("attn_out", v, residual), bits)
-        self.gate_up = linear(arch.width, scheme.grid("gate_up", norm, [(arch.ffn, scheme.gate), (arch.ffn, up)]), bits)
+        self.gate_up = linear(
+            arch.width, scheme.grid("gate_up", norm, [(arch.ffn, scheme.gate), (arch.ffn, up)]), bits
+        )
         self.down = linear(arch.ffn, scheme.grid("down", glu, residual), bits)
         self.attn_norm, self.ffn_norm = fixed(norm), fixed(norm)
         self.q, self.k, self.v = fixed(scheme.q), fixed(scheme.k), fixed(v)
         self.q_turned, self.k_turned = fixed(scheme.q), fixed(scheme.k)
         self.attention = QuantAttention(arch, scheme, layer)
-        self.gate, self.silu, self.up, self.glu = fixed(scheme.gate), fixed(scheme.silu), fixed(up), fixed(glu)
+        self.gate, self.silu, self.up, self.glu = (
+            fixed(scheme.gate),
+            fixed(scheme.silu),
+            fixed(up),
+            fixed(glu),
+        )
         self.attn_branch, self.ffn_branch = fixed(scheme.residual, 16), fixed(scheme.residual, 16)
         self.attn_residual, self.ffn_residual = fixed(scheme.residual, 16), fixed(scheme.residual, 16)
 

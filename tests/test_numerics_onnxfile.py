@@ -245,14 +245,14 @@ def survives(data):
         return
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, len(DATA) - 1))
 def test_a_truncated_file_raises_a_model_error(length):
     with pytest.raises((ModelCorrupt, ModelUnsupported)):
         onnxfile.loads(DATA[:length], "m.onnx")
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.lists(st.tuples(st.integers(0, len(SKELETON) - 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_flipped_bytes_raise_nothing_but_model_errors(flips):
     data = bytearray(SKELETON)
@@ -261,7 +261,7 @@ def test_flipped_bytes_raise_nothing_but_model_errors(flips):
     survives(bytes(data))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, len(DATA) - 1), st.integers(0, 255)), min_size=1, max_size=40))
 def test_flipped_bytes_anywhere(flips):
     data = bytearray(DATA)
@@ -270,7 +270,7 @@ def test_flipped_bytes_anywhere(flips):
     survives(bytes(data))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_random_bytes(data):
     with pytest.raises((ModelCorrupt, ModelUnsupported)):

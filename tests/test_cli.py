@@ -41,7 +41,20 @@ def copy(tmp_path):
 def test_version_and_help():
     assert run("--version").stdout == f"edgellm {__version__}\n".encode()
     text = run("--help").stdout.decode()
-    assert all(name in text for name in ("generate", "models", "distill", "export", "compile", "simulate", "cache", "doctor", "demo"))
+    assert all(
+        name in text
+        for name in (
+            "generate",
+            "models",
+            "distill",
+            "export",
+            "compile",
+            "simulate",
+            "cache",
+            "doctor",
+            "demo",
+        )
+    )
     assert "examples:" in text
     assert run().returncode == 2
 
@@ -64,7 +77,16 @@ def test_generate_json_has_the_promised_fields(capsys):
 
 
 def test_prompt_from_standard_input():
-    done = run("generate", MODEL, "--backend", "golden", "--max-tokens", "3", "--json", stdin=b"Lock the front door!\n")
+    done = run(
+        "generate",
+        MODEL,
+        "--backend",
+        "golden",
+        "--max-tokens",
+        "3",
+        "--json",
+        stdin=b"Lock the front door!\n",
+    )
     answer = json.loads(done.stdout)
     assert (len(answer["tokens"]), answer["finish_reason"]) == (3, "length")
 
@@ -85,7 +107,10 @@ def test_doctor_says_what_works(capsys):
 
 def test_empty_prompt(capsys):
     message = failure(capsys, "generate", MODEL, "-p", "", "--backend", "golden")
-    assert message == "edgellm: error: the prompt is empty: say what to answer, for example 'turn on the kitchen light'\n"
+    assert (
+        message
+        == "edgellm: error: the prompt is empty: say what to answer, for example 'turn on the kitchen light'\n"
+    )
 
 
 def test_prompt_longer_than_the_context(capsys):
@@ -96,9 +121,15 @@ def test_prompt_longer_than_the_context(capsys):
 def test_prompt_that_is_not_utf8():
     done = run("generate", MODEL, "--backend", "golden", stdin=b"turn on \xff")
     assert done.returncode == 2
-    assert done.stderr == b"edgellm: error: the prompt is not UTF-8 text: byte 0xff at offset 8; convert it to UTF-8 first\n"
+    assert (
+        done.stderr
+        == b"edgellm: error: the prompt is not UTF-8 text: byte 0xff at offset 8; convert it to UTF-8 first\n"
+    )
     done = run("generate", MODEL, "--backend", "golden", "-p", os.fsdecode(b"caf\xe9"))
-    assert done.stderr == b"edgellm: error: the prompt is not UTF-8 text: byte 0xe9 at offset 3; convert it to UTF-8 first\n"
+    assert (
+        done.stderr
+        == b"edgellm: error: the prompt is not UTF-8 text: byte 0xe9 at offset 3; convert it to UTF-8 first\n"
+    )
 
 
 def test_context_full_is_a_finish_reason(capsys):

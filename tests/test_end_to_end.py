@@ -7,7 +7,6 @@ import pytest
 from commands import COMMANDS
 
 import edgellm
-from edgellm import catalog
 from edgellm.errors import Deviation
 
 MODEL = "home-260k"
@@ -23,7 +22,12 @@ def answers(backend: str) -> list[edgellm.Completion]:
 def same(left: list[edgellm.Completion], right: list[edgellm.Completion]) -> int:
     """Tokens compared, all equal."""
     for a, b in zip(left, right, strict=True):
-        assert (a.prompt_tokens, a.tokens, a.text, a.finish_reason) == (b.prompt_tokens, b.tokens, b.text, b.finish_reason)
+        assert (a.prompt_tokens, a.tokens, a.text, a.finish_reason) == (
+            b.prompt_tokens,
+            b.tokens,
+            b.text,
+            b.finish_reason,
+        )
     return sum(len(a.tokens) for a in left)
 
 

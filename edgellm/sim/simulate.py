@@ -37,7 +37,8 @@ class Simulated:
     def __str__(self) -> str:
         lines = [
             self.text,
-            f"[sim: {len(self.tokens)} tokens, {self.finish_reason}, {self.cycles['cycles_first_token']:,.0f} cycles to the first, "
+            f"[sim: {len(self.tokens)} tokens, {self.finish_reason}, "
+            f"{self.cycles['cycles_first_token']:,.0f} cycles to the first, "
             f"{self.cycles['cycles_per_token']:,.0f} cycles/token (simulated)]",
         ]
         if self.verified is not None:
@@ -62,7 +63,7 @@ def simulate(folder: Path, text: str | bytes, max_tokens: int | None, judge: boo
     ids = prompt.prepare(text, tokenizer, rules.template, rules.normalise, described.context)
     limit, stops = max_tokens or described.context + 1, frozenset(described.stop_ids)
     result = _judged(session, model, ids, limit, stops) if judge else _plain(session, ids, limit, stops)
-    _report(session, ids, folder)
+    _report(session, ids, len(result.tokens), folder)
     return dataclasses.replace(result, text=tokenizer.decode(result.tokens))
 
 
@@ -82,11 +83,14 @@ def _plain(session: SimulatedSession, ids: list[int], limit: int, stops: frozens
     return Simulated("", tokens, session.finish_reason, dict(session.timings), None)
 
 
-def _report(session: SimulatedSession, ids: list[int], folder: Path) -> None:
-    """Measured cycles into report.json and report.txt, and the picture of the last prompt token's way."""
+def _report(session: SimulatedSession, ids: list[int], generated: int, folder: Path) -> None:
+    """Measured cycles into report.json and report.txt, and the picture of one token that was alone in the pipeline."""
     device = session.open_device()
     device.probe(False)
     report.write(folder, timeline.output_cycles(device))
-    spans = timeline.of_token(device, len(ids) - 1, len(ids))
-    title = f"{session.design.model['name']} on {session.design.board}, token at position {len(ids) - 1}"
+    position = (
+        len(ids) - 1 + min(generated - 1, 1) if generated else len(ids) - 1
+    )  # prompt tokens share the pipeline
+    spans = timeline.of_token(device, position, len(ids))
+    title = f"{session.design.model['name']} on {session.design.board}, token at position {position}"
     picture.draw(spans, title, folder / PICTURE)

@@ -170,4 +170,6 @@ def _in_order(vector: NDArray[Any], probe: Probe) -> NDArray[Any]:
 
 def _number(vector: NDArray[Any], probe: Probe) -> int:
     """A tag or token: one number, lowest lane first."""
-    return sum((int(value) & (1 << probe.bits) - 1) << index * probe.bits for index, value in enumerate(vector))
+    return sum(
+        (int(value) & (1 << probe.bits) - 1) << index * probe.bits for index, value in enumerate(vector)
+    )

@@ -40,6 +40,11 @@ def bram18(rows: int, width: int) -> int:
     return min(ceil(rows / depth) * ceil(width / wide) for depth, wide in shapes)
 
 
+def rom_style(rows: int) -> str:
+    """Synthesis attribute that puts a table where `bram18` and `lutram` count it."""
+    return "block" if rows > LUTRAM_ROWS else "distributed"
+
+
 def uram(rows: int, width: int) -> int:
     """UltraRAM blocks (4096 x 72) of a simple dual-port memory."""
     return ceil(rows / 4096) * ceil(width / 72)
@@ -104,9 +109,15 @@ def requantise(n: int, pe: int, sets: int, entry_bits: int, adds: bool) -> Cost:
 
 
 def rope(context: int, head_dim: int, pe: int) -> Cost:
-    pairs = pe // 2
-    memory = bram18(context * head_dim // pe, 30 * pairs)
-    return Cost(lut=60 + 45 * pairs, ff=80 + 140 * pairs, dsp=4 * pairs, bram18=memory, source=FIT)
+    pairs, rows = pe // 2, context * head_dim // pe
+    memory = bram18(rows, 30 * pairs)
+    return Cost(
+        lut=60 + 45 * pairs + lutram(rows, 30 * pairs),
+        ff=80 + 140 * pairs,
+        dsp=4 * pairs,
+        bram18=memory,
+        source=FIT,
+    )
 
 
 def silu_gate(pe: int) -> Cost:

@@ -45,7 +45,9 @@ class RoPE(Block):
 
     def parameters(self) -> dict[str, int | str]:
         names = {"NR": "Rotated", "NP": "Passed", "HD": "HeadDim", "PE": "PE", "T": "Context"}
-        return {parameter: self.attr(name) for parameter, name in names.items()}
+        numbers: dict[str, int | str] = {parameter: self.attr(name) for parameter, name in names.items()}
+        rows = self.attr("Context") * self.attr("HeadDim") // self.attr("PE")
+        return {**numbers, "ROM_STYLE": costs.rom_style(rows)}
 
     def tables(self, constants: list[Int64]) -> dict[str, Table]:
         pairs = np.stack(constants, axis=-1)  # [context, head_dim/2, (cos, sin)]

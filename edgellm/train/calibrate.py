@@ -26,6 +26,7 @@ SAMPLE = 200_000  # values a tensor: torch.quantile's own limit is near
 RESIDUAL_SPARE = 1.5
 LOGIT_SPARE = 3.0
 WEIGHT_SPARE = 1.5  # QAT may let a channel's largest weight grow by this much
+EMBED_LEVELS = 48  # the largest embedding is at least this many steps of the residual stream
 NORM_RANGE = 4.0  # an RMSNorm output saturates beyond about this many root mean squares
 SCORE_SHIFT = 10
 SILU_TOP = 127.0
@@ -88,13 +89,13 @@ def _observe_group(model: Decoder, ids: Tensor, ranges: Ranges) -> None:
 def choose(model: Decoder, examples: Sequence[Encoded], weight_bits: int = 4, head_bits: int = 4) -> Scheme:
     """The scales for a float student, from the lines given."""
     arch, seen = model.arch, observe(model, examples)
-    residual, embed_shift = _residual_step(seen)
+    residual, embed_shift, embed_gain = _residual_step(seen)
     q, k = max(seen.over_layers("q")) / 127, max(seen.over_layers("k")) / 127
     gate, silu = max(seen.over_layers("gate")) / 127, max(seen.over_layers("silu")) / SILU_TOP
     v = [top / 127 for top in seen.over_layers("v")]
     glu_shift, up = _gate_steps(seen, silu)
     score = q * k / math.sqrt(arch.head_dim) * EXP_STEPS_PER_NAT
-    score_shift = SCORE_SHIFT + max(0, math.ceil(-math.log2(score * 2**SCORE_SHIFT / 16)))
+    score_shift = min(16, SCORE_SHIFT + max(0, math.ceil(-math.log2(score * 2**SCORE_SHIFT / 16))))
     scheme = Scheme(
         norm_shift=_norm_shift(arch.width),
         score_mult=max(1, round(score * 2**score_shift)),
@@ -110,6 +111,7 @@ def choose(model: Decoder, examples: Sequence[Encoded], weight_bits: int = 4, he
         up=up,
         residual=residual,
         logits=_power_of_two(seen.top("logits", 0, 1.0) * LOGIT_SPARE / 32767),
+        embed_gain=embed_gain,
     )
     for kind in scheme.shifts:
         bits = head_bits if kind == "head" else weight_bits
@@ -117,12 +119,17 @@ def choose(model: Decoder, examples: Sequence[Encoded], weight_bits: int = 4, he
     return scheme
 
 
-def _residual_step(seen: Ranges) -> tuple[float, int]:
-    """Step of the residual stream, which must not saturate, and the embedding's left shift onto it (at least 0)."""
+def _residual_step(seen: Ranges) -> tuple[float, int, int]:
+    """Step of the residual stream, which must not saturate; the embedding's left shift onto it and its gain.
+
+    A stream that grows far beyond the embedding leaves it few levels; the gain lifts it then, which training absorbs.
+    """
     least = max(seen.over_layers("residual", 1.0)) * RESIDUAL_SPARE / 32767
-    embedding = seen.top("embedding", 0, 1.0) / 127
-    shift = max(0, math.floor(math.log2(embedding / least)))
-    return max(least, embedding / 2.0**shift), shift
+    top = seen.top("embedding", 0, 1.0)
+    shift = max(0, math.floor(math.log2(top / 127 / least)))
+    step = max(least, top / 127 / 2.0**shift)
+    gain = 2 ** max(0, math.ceil(math.log2(EMBED_LEVELS * step / top)))
+    return step, shift, gain
 
 
 def _norm_shift(width: int) -> int:

@@ -45,7 +45,7 @@ def _key(folder: Path) -> str:
 class SimulatedSession:
     """One slot of a simulated accelerator; see `runtime.backends.base.Session`.
 
-    `timings`: cycles (submit to last token), cycles_first_token, cycles_per_token (between tokens; of a single token: all cycles).
+    `timings`: cycles (submit to last token), cycles_first_token, cycles_per_token (between tokens; all cycles of a single one).
     """
 
     name = "sim"

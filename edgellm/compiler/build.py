@@ -61,9 +61,13 @@ def _forget_places(graph: Any) -> None:
 @contextlib.contextmanager
 def _finn(log: Path) -> Iterator[None]:
     """FINN with a build folder that vanishes, its messages in a file."""
-    with tempfile.TemporaryDirectory(prefix="edgellm-finn-") as folder, log.open("w", encoding="utf-8") as file:
-        with _settings(folder), _quiet(file):
-            yield
+    with (
+        tempfile.TemporaryDirectory(prefix="edgellm-finn-") as folder,
+        log.open("w", encoding="utf-8") as file,
+        _settings(folder),
+        _quiet(file),
+    ):
+        yield
 
 
 @contextlib.contextmanager

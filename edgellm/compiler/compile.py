@@ -60,7 +60,9 @@ def check(model_dir: Path, board_name: str, folding: Folding | None = None) -> R
     path = model_dir / MODEL
     if not path.is_file():
         raise ModelNotFound(f"{model_dir}: no {MODEL} in it, so it is not a model folder")
-    name = manifest.read(model_dir).name if (model_dir / manifest.FILE).is_file() else model_dir.resolve().name
+    name = (
+        manifest.read(model_dir).name if (model_dir / manifest.FILE).is_file() else model_dir.resolve().name
+    )
     mapping.check(path)
     model = onnxfile.load(path)
     if folding is None:

@@ -19,7 +19,9 @@ def slots_of(model: IntegerModel, name: str, board: Board, folding: Folding) -> 
     lacking = short(least, board)
     needs = " and ".join(f"{getattr(least, r)} {search.NAMES[r]}" for r in lacking)
     has = " and ".join(f"{search.capacity(board)[r]}" for r in lacking)
-    raise BoardTooSmall(f"{name} needs {needs} at this folding, {board.name} has {has}: {_way_out(model, folding)}")
+    raise BoardTooSmall(
+        f"{name} needs {needs} at this folding, {board.name} has {has}: {_way_out(model, folding)}"
+    )
 
 
 def needed(model: IntegerModel, board: Board, folding: Folding, slots: int) -> Cost:

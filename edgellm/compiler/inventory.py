@@ -46,7 +46,10 @@ def report(
 def _rows(model: Any, board: Board) -> list[dict[str, Any]]:
     """One row a computing node, then one for all FIFOs and one for all converters."""
     rows = []
-    plumbing = {PLUMBING["StreamingFIFO"]: Cost(source=FINN_SOURCE), PLUMBING["StreamingDataWidthConverter"]: Cost()}
+    plumbing = {
+        PLUMBING["StreamingFIFO"]: Cost(source=FINN_SOURCE),
+        PLUMBING["StreamingDataWidthConverter"]: Cost(),
+    }
     for node in sorted(model.graph.node, key=probes.place):
         op, kind = getHWCustomOp(node), node.op_type.removesuffix("_rtl")
         if kind in PLUMBING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -79,7 +79,7 @@ class Stream(Iterator[Chunk]):
         """Stop generating; the back end's slot is free afterwards."""
         self._chunks.close()
 
-    def _run(self) -> Iterator[Chunk]:
+    def _run(self) -> Generator[Chunk, None, None]:
         session = self._llm.session
         tokens: list[int] = []
         parts: list[str] = []

@@ -103,11 +103,9 @@ def places(probe: Probe, in_block: Sequence[Place], prompt: int, layers: int) ->
     """Which token and layer each vector of a tapped stream belongs to."""
     if probe.tap not in (*BEFORE, *BEHIND):
         return list(in_block)
-    entered = [(position, None) for position, layer in in_block if layer == 0]
     if probe.tap in BEFORE:
-        return entered
-    left = [(position, None) for position, layer in in_block if layer == layers - 1]
-    return [(position, None) for position, _ in left if position >= prompt - 1]
+        return [(position, None) for position, layer in in_block if layer == 0]
+    return [(position, None) for position, layer in in_block if layer == layers - 1 and position >= prompt - 1]
 
 
 def _compare(device: Accelerator, expected: Expected) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch import Tensor
 from edgellm.numerics.model import Architecture
 from edgellm.numerics.tables import EXP_STEPS_PER_NAT
 from edgellm.train.batches import Encoded, make_batch
-from edgellm.train.model import Decoder, rms_norm, rotate, split_heads
+from edgellm.train.model import Block, Decoder, rms_norm, rotate, split_heads
 from edgellm.train.quant import MULT_MAX, NORM_BITS, Scheme
 
 PERCENTILE = 0.9995
@@ -70,7 +71,7 @@ def _observe_group(model: Decoder, ids: Tensor, ranges: Ranges) -> None:
     cos, sin = model.cos[: ids.shape[1]], model.sin[: ids.shape[1]]
     x = model.embedding(ids)
     ranges.see("embedding", 0, x)
-    for layer, block in enumerate(model.blocks):
+    for layer, block in enumerate(cast(list[Block], list(model.blocks))):
         q, k, v = split_heads(block.qkv(rms_norm(x)), model.arch)
         for name, tensor in (("q", q), ("k", k), ("v", v)):
             ranges.see(name, layer, tensor)

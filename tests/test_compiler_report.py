@@ -55,5 +55,7 @@ def test_measured_cycles(tmp_path: Path) -> None:
 def test_no_report(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "report.json").write_text(text)
-    with pytest.raises(CompileError, match=r"report\.json: not a readable report .*: compile the model again"):
+    with pytest.raises(
+        CompileError, match=r"report\.json: not a readable report .*: compile the model again"
+    ):
         report.write(tmp_path)

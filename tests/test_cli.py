@@ -205,3 +205,51 @@ def test_a_file_error_is_a_message_not_a_traceback(capsys, tmp_path):
     blocker.touch()
     assert main(["distill", str(tmp_path / "none.toml"), "-o", str(blocker / "sub")]) == 2
     assert capsys.readouterr().err.startswith("edgellm: error: ")
+
+
+@pytest.mark.fpga
+def test_unknown_board(capsys, tmp_path):
+    message = failure(capsys, "compile", MODEL, "--board", "zu9", "-o", str(tmp_path / "out"))
+    assert message.startswith("edgellm: error: no board 'zu9': known boards are aup-zu3, kv260, ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fpga
+@pytest.mark.sim
+def test_simulate_wants_a_design(capsys, tmp_path):
+    assert failure(capsys, "simulate", str(tmp_path)) == (
+        f"edgellm: error: {tmp_path}: no design.json in it, so it is not a design: run `edgellm compile` to make one\n"
+    )
+
+
+@pytest.mark.fpga
+def test_compile_prints_the_report_and_writes_a_design(capsys, tmp_path):
+    out = tmp_path / "zu3"
+    assert main(["compile", MODEL, "-o", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert all(node in printed for node in ("qkv_acc", "attention", "argmax", "total"))
+    assert {"finn.onnx", "top.sv", "rtl", "mem", "report.json", "report.txt", "design.json", "model"} <= {
+        path.name for path in out.iterdir()
+    }
+
+
+def test_cache_lists_and_clears(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGELLM_CACHE", str(tmp_path))
+    (tmp_path / "design" / "0123456789abcdef").mkdir(parents=True)
+    (tmp_path / "design" / "0123456789abcdef" / "a").write_bytes(bytes(1 << 20))
+    assert main(["cache"]) == 0
+    assert "0123456789abcdef" in capsys.readouterr().out
+    assert main(["cache", "clear"]) == 0
+    assert capsys.readouterr().out.startswith("freed 1 MiB in ")
+    assert not (tmp_path / "design" / "0123456789abcdef").exists()
+
+
+def test_ctrl_c_is_a_message_and_its_own_exit_code(capsys, monkeypatch):
+    from edgellm.cli import models
+
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "run", interrupted)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == "edgellm: interrupted, nothing half-written is left\n"

@@ -22,8 +22,14 @@ REPORT = {
     ],
     "totals": {name: 2 * count for name, count in COUNTS.items()},
     "board": {
-        **{"title": "Toy", "part": "xc", "clock_mhz": 100},
-        **{"lut": 1000, "ff": 1000, "dsp": 32, "bram18": 6, "uram": 0},
+        "title": "Toy",
+        "part": "xc",
+        "clock_mhz": 100,
+        "lut": 1000,
+        "ff": 1000,
+        "dsp": 32,
+        "bram18": 6,
+        "uram": 0,
     },
     "cycles": {"first_position": 2200, "last_position": 2700, "saturated": 480},
 }

@@ -88,7 +88,7 @@ class Expander:
         from hassil import expression as tree
 
         if isinstance(node, tree.TextChunk):
-            return node.text
+            return str(node.text)
         if isinstance(node, tree.ListReference):
             return self._value(node, draft)
         if isinstance(node, tree.RuleReference):
@@ -194,7 +194,22 @@ class Expander:
 
 
 QUESTION_HEADS = frozenset(
-    "what what's whats how how's hows is are which who where where's wheres do".split()
+    (
+        "what",
+        "what's",
+        "whats",
+        "how",
+        "how's",
+        "hows",
+        "is",
+        "are",
+        "which",
+        "who",
+        "where",
+        "where's",
+        "wheres",
+        "do",
+    )
 )
 
 
@@ -207,7 +222,8 @@ def _plain(node: Any) -> str:
 
 
 def _as_expression(node: Any) -> Expression:
-    return node  # type: ignore[no-any-return]
+    expression: Expression = node
+    return expression
 
 
 @cache

@@ -13,11 +13,10 @@ MARK = "[\ue000-\uf8ff]"
 _DETERMINER = "(?:the|my|our|any|some|all|every|each)"
 _UNITS = "(hour|minute|second|degree)"
 _COUNTED = "(light|lamp|fan|switch|door|window|gate|lock|shutter|timer|blind|curtain|shade|awning)"
-_NUMBERS = (
-    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_TEENS = ("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
+_NUMBERS = (*_ONES, "ten", "eleven", "twelve", *_TEENS)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
 
 def spell(number: int) -> str:
@@ -48,7 +47,11 @@ def _unit(match: re.Match[str]) -> str:
 
 def _article(match: re.Match[str]) -> str:
     word = match.group(1)
-    vowel = word[0] in "aeiou8" and not word.startswith("one") or word in ("11", "18") or word.startswith("hour")
+    vowel = (
+        (word[0] in "aeiou8" and not word.startswith("one"))
+        or word in ("11", "18")
+        or word.startswith("hour")
+    )
     return ("an " if vowel else "a ") + word
 
 

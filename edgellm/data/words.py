@@ -51,7 +51,7 @@ class Values:
 
     def pick(self, name: str) -> str:
         """One entry of the list `name`, held out or not."""
-        return self.rng.choice(self.lists[name])
+        return str(self.rng.choice(self.lists[name]))
 
     def area(self) -> str:
         return self.pick("areas")

@@ -62,9 +62,9 @@ def _name_weights(proto: Any, model: Any) -> None:
     tensors = {t.name: t for t in proto.graph.initializer}
     named: dict[str, str] = {}
     for node in proto.graph.node:
-        source = node.input[0] if node.op_type == "Quant" else None
-        if source not in tensors or source in named:
+        if node.op_type != "Quant" or node.input[0] not in tensors or node.input[0] in named:
             continue
+        source = node.input[0]
         value = numpy_helper.to_array(tensors[source])
         fits = [n for n, p in names.items() if n not in named.values() and np.array_equal(p, value)]
         if fits:

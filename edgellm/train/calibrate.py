@@ -172,6 +172,6 @@ def _largest_multiplier(model: Decoder, scheme: Scheme, kind: str, layer: int, w
         "down": (scheme.glu(layer), [(arch.width, scheme.residual)]),
         "head": (norm, [(arch.vocab, scheme.logits)]),
     }
-    weight = model.embedding.weight if kind == "head" else getattr(model.blocks[layer], kind).weight
+    weight = model.embedding.weight if kind == "head" else getattr(model.block(layer), kind).weight
     unit = scheme.grid(kind, *steps[kind])
     return float((weight.abs().amax(1).double() / weight_max / unit).max())

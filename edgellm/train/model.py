@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,8 @@ def split_heads(qkv: Tensor, arch: Architecture) -> tuple[Tensor, Tensor, Tensor
     """[batch, time, qkv_width] -> q, k, v [batch, heads, time, head_dim]."""
     batch, time, _ = qkv.shape
     heads = qkv.view(batch, time, -1, arch.head_dim).transpose(1, 2)
-    return heads.split((arch.heads, arch.kv_heads, arch.kv_heads), 1)  # type: ignore[return-value]
+    q, k, v = torch.split(heads, [arch.heads, arch.kv_heads, arch.kv_heads], 1)
+    return q, k, v
 
 
 class Block(nn.Module):
@@ -90,6 +92,9 @@ class Decoder(nn.Module):
             nn.init.normal_(weight, 0.0, 1 / math.sqrt(weight.shape[1]))
             if "attn_out" in name or "down" in name:
                 weight.data /= math.sqrt(2 * self.arch.layers)
+
+    def block(self, layer: int) -> Block:
+        return cast(Block, self.blocks[layer])
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.step(ids, [None] * self.arch.layers)[0]

@@ -17,7 +17,7 @@ MOMENTUM = 0.95
 def orthogonalise(updates: Tensor) -> Tensor:
     """Nearest semi-orthogonal matrices (approximately) of [n, rows, columns]."""
     tall = updates.shape[1] > updates.shape[2]
-    x = updates.transpose(1, 2) if tall else updates
+    x: Tensor = updates.transpose(1, 2) if tall else updates
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(NEWTON_SCHULZ_STEPS):
@@ -64,6 +64,7 @@ def state_tensors(optimizer: torch.optim.Optimizer, names: dict[nn.Parameter, st
         f"{names[parameter]}:{key}": torch.as_tensor(value)
         for parameter, state in optimizer.state.items()
         for key, value in state.items()
+        if isinstance(parameter, nn.Parameter)
     }
 
 

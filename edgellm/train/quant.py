@@ -46,17 +46,20 @@ class Scheme:
     up: list[float]
     residual: float
     logits: float
+    embed_gain: int = (
+        1  # the float embedding enters the residual stream this much larger, to use more of its 8 bits
+    )
 
     def norm(self, width: int) -> float:
         """Step of an RMSNorm output of `width` channels."""
-        return math.sqrt(width) * 2.0 ** (self.norm_shift - NORM_BITS)
+        return math.sqrt(width) * math.ldexp(1.0, self.norm_shift - NORM_BITS)
 
     @property
     def embedding(self) -> float:
-        return self.residual * 2**self.embed_shift
+        return math.ldexp(self.residual, self.embed_shift)
 
     def glu(self, layer: int) -> float:
-        return self.silu * self.up[layer] * 2**self.glu_shift
+        return math.ldexp(self.silu * self.up[layer], self.glu_shift)
 
     def grid(self, kind: str, step_in: float, outputs: list[tuple[int, float]]) -> Tensor:
         """Weight scale for multiplier 1, per output channel; `outputs` are (channels, step) in order."""
@@ -205,7 +208,7 @@ class QuantDecoder(nn.Module):
         super().__init__()
         self.arch, self.scheme = arch, scheme
         norm = scheme.norm(arch.width)
-        self.embedding = embedding(arch, scheme.embedding)
+        self.embedding = embedding(arch, scheme.embedding / scheme.embed_gain)
         self.head = linear(arch.width, scheme.grid("head", norm, [(arch.vocab, scheme.logits)]), head_bits)
         self.head.weight = self.embedding.weight
         self.blocks = nn.ModuleList(QuantBlock(arch, scheme, i, weight_bits) for i in range(arch.layers))
@@ -231,7 +234,7 @@ class QuantDecoder(nn.Module):
         end = start + ids.shape[1]
         cos, sin = self.cos[start:end], self.sin[start:end]
         mask = torch.arange(end)[None] <= torch.arange(start, end)[:, None]
-        x = self.embedding(ids)
+        x = self.embedding(ids) * self.scheme.embed_gain
         grown: Cache = []
         for block, cache in zip(self.blocks, caches, strict=True):
             x, kept = block(x, cos, sin, mask, cache)

@@ -168,6 +168,9 @@ def test_search_finds_the_optimum_of_a_small_space(monkeypatch: pytest.MonkeyPat
         cost = sum((c for _, c in parts), Cost())
         if all(getattr(cost, name) <= limit for name, limit in limits.items()):
             nodes = {node: factors for part, _ in parts for node, factors in part.items()}
+            meetings = [*search._meetings(nodes), (nodes["final_norm"]["PE"], nodes["head_acc"]["SIMD"])]
+            if not all(search._divide(a, b) for a, b in meetings):
+                continue
             cycles = estimate.single_stream_cycles(TINY, Folding(nodes), position)
             best = cycles if best is None else min(best, cycles)
     found, _ = search.default_folding(model, board, 4)
@@ -191,3 +194,17 @@ def test_board_too_small() -> None:
 def test_asked_slots_are_kept() -> None:
     with pytest.raises(BoardTooSmall, match="with 64 slots"):
         search.default_folding(MODEL, AUP, slots=64)
+
+
+@pytest.mark.parametrize("board", boards.names())
+def test_converters_of_the_default_run_at_full_rate(board: str) -> None:
+    f, _ = search.default_folding(MODEL, boards.load(board))
+    streams = [
+        (f("attn_norm"), f("qkv_acc", "SIMD")), (f("qkv_acc"), f("qkv")), (f("qkv"), f("rope")), (f("rope"), HOME.head_dim),
+        (HOME.head_dim, f("attn_out_acc", "SIMD")), (f("attn_out_acc"), f("attn_residual")),
+        (f("attn_residual"), f("ffn_norm")), (f("ffn_norm"), f("gate_up_acc", "SIMD")), (f("gate_up_acc"), f("gate_up")),
+        (f("gate_up"), 2 * f("glu")), (f("glu"), f("down_acc", "SIMD")), (f("down_acc"), f("ffn_residual")),
+        (f("embed"), f("ffn_residual")), (f("ffn_residual"), f("final_norm")), (f("final_norm"), f("head_acc", "SIMD")),
+        (f("head_acc"), f("logits")), (f("logits"), f("argmax")),
+    ]  # fmt: skip
+    assert all(a % b == 0 or b % a == 0 for a, b in streams)

@@ -68,6 +68,8 @@ def _search(design: Design, limits: dict[str, int]) -> Folding | None:
         if not _holds(limits, used):
             continue
         nodes = {node: factors for part, _ in parts for node, factors in part.items()}
+        if not all(_divide(a, b) for a, b in _meetings(nodes)):
+            continue
         block = arch.layers * estimate.loop_pass(arch, Folding(nodes), position)
         if best is not None and block >= best[0]:
             continue
@@ -75,11 +77,28 @@ def _search(design: Design, limits: dict[str, int]) -> Folding | None:
             if not _holds(limits, used + head[1]):
                 continue
             whole = {**nodes, **head[0]}
+            if not _divide(whole["final_norm"]["PE"], whole["head_acc"]["SIMD"]):
+                continue
             rank = (block + estimate.head_latency(arch, Folding(whole)), (used + head[1]).dsp)
             if best is None or rank < best[:2]:
                 best = (*rank, whole)
             break
     return Folding(best[2]) if best else None
+
+
+def _meetings(nodes: Nodes) -> list[tuple[int, int]]:
+    """Lanes of two streams that a width converter joins, where the parts of a folding meet."""
+    return [
+        (nodes["attn_norm"]["PE"], nodes["qkv_acc"]["SIMD"]),
+        (nodes["ffn_norm"]["PE"], nodes["gate_up_acc"]["SIMD"]),
+        (nodes["attn_residual"]["PE"], nodes["attn_out_acc"]["PE"]),
+        (nodes["ffn_residual"]["PE"], nodes["down_acc"]["PE"]),
+    ]
+
+
+def _divide(a: int, b: int) -> bool:
+    """Whether a converter between a and b lanes runs at full rate: one must divide the other."""
+    return a % b == 0 or b % a == 0
 
 
 def _holds(limits: dict[str, int], cost: Cost) -> bool:
@@ -137,11 +156,22 @@ def _block(design: Design, ways: dict[str, list[Way]], interval: int, wider: int
         return None
     a, pace = design.arch, interval // wider
     rope = [pe for pe in legal(a)["rope"]["PE"] if a.qkv_width // pe <= pace]
+    gate = _gate(a.ffn, pace, nodes["gate_up_acc"]["PE"], nodes["down_acc"]["SIMD"])
+    if gate is None or not _divide(a.head_dim, nodes["attn_out_acc"]["SIMD"]):
+        return None
     nodes["qkv"] = {"PE": _lanes(a.qkv_width, pace, nodes["qkv_acc"]["PE"])}
-    nodes["rope"] = {"PE": min(rope, default=a.head_dim)}
-    nodes["gate_up"] = {"PE": _lanes(2 * a.ffn, pace, nodes["gate_up_acc"]["PE"])}
-    nodes["glu"] = {"PE": _lanes(a.ffn, pace, a.ffn)}
+    nodes["rope"] = {"PE": min((pe for pe in rope if _divide(pe, nodes["qkv"]["PE"])), default=a.head_dim)}
+    nodes["gate_up"], nodes["glu"] = {"PE": gate[0]}, {"PE": gate[1]}
     return _priced(design, nodes)
+
+
+def _gate(ffn: int, pace: int, producer: int, consumer: int) -> tuple[int, int] | None:
+    """Fewest lanes of gate_up and of glu that keep up and divide into each other and their neighbours."""
+    for lanes, pairs in product(divisors(producer), divisors(ffn)):
+        fast = 2 * ffn // lanes <= pace and ffn // pairs <= pace
+        if fast and (2 * ffn) % lanes == 0 and _divide(lanes, 2 * pairs) and _divide(pairs, consumer):
+            return lanes, pairs
+    return None
 
 
 def _residuals(design: Design) -> Iterator[Part]:

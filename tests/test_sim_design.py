@@ -17,7 +17,7 @@ GOOD = {
     "context": 256,
     "layers": 5,
     "top": "top",
-    "sources": ["rtl/a.sv", "top.sv"],
+    "sources": ["rtl/a.sv", "sim/mvu.sv", "top.sv"],
     "folding": {},
     "back_edges": [],
     "probes": [
@@ -36,7 +36,10 @@ def write(folder, content):
 
 def test_a_design_is_read(tmp_path):
     read = design.load(write(tmp_path, GOOD))
-    assert read.source_files == [tmp_path / "rtl/a.sv", tmp_path / "top.sv"]
+    assert read.source_files() == [tmp_path / name for name in ("rtl/a.sv", "sim/mvu.sv", "top.sv")]
+    assert read.source_files(finn_core=True) == [
+        tmp_path / name for name in ("rtl/a.sv", "rtl/mvu.sv", "top.sv")
+    ]
     assert read.probes[0].beats == 32
     assert read.model_folder == tmp_path / "model"
 

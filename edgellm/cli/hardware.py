@@ -75,6 +75,11 @@ def _add_simulate(commands: Commands) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="compare every stream of every node with the golden model"
     )
+    parser.add_argument(
+        "--finn-core",
+        action="store_true",
+        help="simulate FINN's own matrix core, not its stand-in (builds for minutes)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -101,7 +106,9 @@ def run_simulate(options: argparse.Namespace) -> int:
     require(*registry.get("sim").needs[1])
     from edgellm.sim.simulate import simulate
 
-    answer = simulate(options.design, os.fsencode(options.prompt), options.max_tokens, options.verify)
+    answer = simulate(
+        options.design, os.fsencode(options.prompt), options.max_tokens, options.verify, options.finn_core
+    )
     print(json.dumps(answer.to_dict()) if options.json else answer)
     return 0
 

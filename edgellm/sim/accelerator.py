@@ -36,10 +36,10 @@ class Event:
 class Accelerator:
     """One compiled design in Verilator. Slots are independent; events of all slots arrive in one order."""
 
-    def __init__(self, folder: Path, seed: int = 1) -> None:
+    def __init__(self, folder: Path, seed: int = 1, finn_core: bool = False) -> None:
         self.design = designs.load(folder)
         with progress.track(f"Building the simulator of {self.design.model['name']} for {self.design.board}"):
-            library = verilator.build(self.design.top, self.design.source_files)
+            library = verilator.build(self.design.top, self.design.source_files(finn_core))
         self._sim = Simulation(library, self.design.folder, seed=seed)
         self.reset()
 

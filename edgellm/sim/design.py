@@ -12,6 +12,10 @@ from edgellm.errors import SimulationError
 
 FILE, MODEL = "design.json", "model"
 FORMAT = 1
+STAND_IN, FINN_CORE = (
+    "sim/mvu.sv",
+    "rtl/mvu.sv",
+)  # the same beats in the same cycles (tests/test_rtl_finn_mvu.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,10 @@ class Design:
     sources: tuple[str, ...]
     probes: tuple[Probe, ...]
 
-    @property
-    def source_files(self) -> list[Path]:
-        """RTL in compile order."""
-        return [self.folder / name for name in self.sources]
+    def source_files(self, finn_core: bool = False) -> list[Path]:
+        """RTL in compile order. With `finn_core` the core of the matrix units is FINN's own, not its quicker stand-in."""
+        names = (FINN_CORE if finn_core and name == STAND_IN else name for name in self.sources)
+        return [self.folder / name for name in names]
 
     @property
     def model_folder(self) -> Path:

@@ -50,8 +50,8 @@ class SimulatedSession:
 
     name = "sim"
 
-    def __init__(self, design: Path) -> None:
-        self.device: Accelerator | None = Accelerator(design)
+    def __init__(self, design: Path, finn_core: bool = False) -> None:
+        self.device: Accelerator | None = Accelerator(design, finn_core=finn_core)
         self.design = self.device.design
         self.arch = Architecture(**manifest.read(design / designs.MODEL).arch)
         self.finish_reason = ""

@@ -50,12 +50,14 @@ class Simulated:
         return "\n".join(lines)
 
 
-def simulate(folder: Path, text: str | bytes, max_tokens: int | None, judge: bool) -> Simulated:
-    """Run `text` on the design in `folder`.
+def simulate(
+    folder: Path, text: str | bytes, max_tokens: int | None, judge: bool, finn_core: bool = False
+) -> Simulated:
+    """Run `text` on the design in `folder`; with `finn_core` around FINN's own matrix core (a much longer build).
 
     Raises Deviation (when `judge`), Deadlock, PromptError, SimulationError (not a design), BackendUnavailable.
     """
-    session = SimulatedSession(folder)
+    session = SimulatedSession(folder, finn_core)
     model = session.design.model_folder
     described = manifest.read(model)
     tokenizer = Tokenizer.from_file(model / "tokenizer.json")

@@ -105,7 +105,9 @@ def places(probe: Probe, in_block: Sequence[Place], prompt: int, layers: int) ->
         return list(in_block)
     if probe.tap in BEFORE:
         return [(position, None) for position, layer in in_block if layer == 0]
-    return [(position, None) for position, layer in in_block if layer == layers - 1 and position >= prompt - 1]
+    return [
+        (position, None) for position, layer in in_block if layer == layers - 1 and position >= prompt - 1
+    ]
 
 
 def _compare(device: Accelerator, expected: Expected) -> tuple[int, int, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -28,6 +30,7 @@ endmodule
 SOUND = """
   logic [7:0] words[2];
   initial $readmemh("words.dat", words, 0, 1);
+  initial if (words[1] == 8'hEE) $display("%m");  // a model with a scope, as those of FINN's modules have
   assign in0_V_TREADY = !out0_V_TVALID || out0_V_TREADY;
   always_ff @(posedge ap_clk) begin
     if (in0_V_TREADY) out0_V_TDATA <= in0_V_TDATA + W'(words[in0_V_TDATA[0]]);
@@ -305,3 +308,23 @@ def test_not_a_library(tmp_path: Path) -> None:
     (tmp_path / "x.so").write_text("no")
     with pytest.raises(SimulationError, match=f"^cannot load the simulator {tmp_path / 'x.so'}: "):
         Simulation(tmp_path / "x.so")
+
+
+DELETE_IN_ORDER = """
+import sys
+from pathlib import Path
+from edgellm.sim.harness import Simulation
+simulations = [Simulation(Path(sys.argv[1]), Path(sys.argv[2])) for _ in range(3)]
+for index in (2, 0, 1):
+    simulations[index] = None
+print("done")
+"""
+
+
+def test_simulations_end_in_any_order(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.dat").write_text("00\n01\n")
+    command = [sys.executable, "-c", DELETE_IN_ORDER, str(library), str(tmp_path)]
+    # freed memory is filled with a pattern, so that using it is an error every time
+    environment = {**os.environ, "MALLOC_PERTURB_": "165"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "done\n")

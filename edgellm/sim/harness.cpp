@@ -280,6 +280,8 @@ EDGELLM_API Simulation* edgellm_new(uint32_t seed) {
 }
 
 EDGELLM_API void edgellm_delete(Simulation* s) {
+    // A model signs its scopes off from the thread's context, which may be one that is gone: make it the model's own.
+    Verilated::threadContextp(s->context.get());
     delete s;
 }
 

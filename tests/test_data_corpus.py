@@ -102,7 +102,7 @@ def test_one_command_has_one_meaning():
     known, _ = split_templates(source.templates)
     sampler = corpus.Sampler(source, known, rng, False)
     meanings: dict[str, set[str]] = {}
-    for _ in range(8000):
+    for _ in range(4000):
         example = sampler.draw()
         meanings.setdefault(normal_form(example.command), set()).add(example.target)
     assert {command: found for command, found in meanings.items() if len(found) > 1} == {}

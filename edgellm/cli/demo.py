@@ -19,7 +19,7 @@ examples:
 """
 PROMPTS = (
     "turn on the kitchen light",
-    "set the living room lights to 40 percent",
+    "turn the volume up to 18 percent in the home theater",
     "add oat milk to my shopping list",
     "set a timer named pizza for 12 minutes",
     "what is the temperature in the attic",

@@ -91,37 +91,25 @@ def matmul(
 
 
 def rms_norm(n: int, pe: int) -> Cost:
-    ring = lutram(2 * n // pe, pe * 16)
-    return Cost(
-        lut=360 + 55 * pe + ring,
-        ff=400 + 120 * pe,
-        dsp=2 * pe,
-        bram18=bram18(2 * n // pe, pe * 16),
-        source=FIT,
-    )
+    rows, width = 2 * n // pe, pe * 16
+    return Cost(lut=575 + 42 * pe, ff=440 + 89 * pe, dsp=2 * pe, bram18=bram18(rows, width), source=FIT)
 
 
 def requantise(n: int, pe: int, sets: int, entry_bits: int, adds: bool) -> Cost:
     """`entry_bits`: multiplier and, where the table holds it, bias of one channel."""
     rows, row = sets * n // pe, pe * entry_bits
-    lut = 50 + (80 if adds else 60) * pe + lutram(rows, row)
-    return Cost(lut=lut, ff=60 + 150 * pe, dsp=pe, bram18=bram18(rows, row), source=FIT)
+    lut = 6 + (73 if adds else 33) * pe + lutram(rows, row)
+    return Cost(lut=lut, ff=16 + (87 if adds else 80) * pe, dsp=pe, bram18=bram18(rows, row), source=FIT)
 
 
 def rope(context: int, head_dim: int, pe: int) -> Cost:
     pairs, rows = pe // 2, context * head_dim // pe
-    memory = bram18(rows, 30 * pairs)
-    return Cost(
-        lut=60 + 45 * pairs + lutram(rows, 30 * pairs),
-        ff=80 + 140 * pairs,
-        dsp=4 * pairs,
-        bram18=memory,
-        source=FIT,
-    )
+    lut = 14 + 111 * pairs + lutram(rows, 30 * pairs)
+    return Cost(lut=lut, ff=24 + 177 * pairs, dsp=4 * pairs, bram18=bram18(rows, 30 * pairs), source=FIT)
 
 
 def silu_gate(pe: int) -> Cost:
-    return Cost(lut=10 + 42 * pe, ff=20 + 45 * pe, dsp=pe, source=FIT)
+    return Cost(lut=1 + 40 * pe, ff=4 + 50 * pe, dsp=pe, source=FIT)
 
 
 def attention(
@@ -132,9 +120,9 @@ def attention(
     products = ceil(group / 2) * head_dim * pt  # two products share a multiplier block
     rows, width = memories * kv_heads * ceil(context / pt), pt * head_dim * 8
     return Cost(
-        lut=900 + 60 * products,
-        ff=1200 + 80 * products,
-        dsp=2 * products + group * om,
+        lut=1620 + 120 * products,
+        ff=3130 + 132 * products,
+        dsp=2 * products + group * pt + om,  # scores and mean, distance to table index, scaling
         bram18=0 if ultra else 2 * bram18(rows, width),
         uram=2 * uram(rows, width) if ultra else 0,
         source=FIT,
@@ -143,21 +131,21 @@ def attention(
 
 def embedding(vocab: int, n: int, pe: int) -> Cost:
     rows, width = vocab * n // pe, pe * 8
-    return Cost(lut=90 + lutram(rows, width), ff=160 + 2 * width, bram18=bram18(rows, width))
+    return Cost(lut=50 + lutram(rows, width), ff=100 + 8 * pe, bram18=bram18(rows, width), source=FIT)
 
 
 def argmax(pe: int) -> Cost:
-    return Cost(lut=120 + 40 * pe, ff=140 + 64 * pe)
+    return Cost(lut=9 + 29 * pe, ff=88 + 20 * pe, source=FIT)
 
 
 def fork(copies: int, width: int) -> Cost:
-    return Cost(lut=10 + 4 * copies, ff=width + 2 * copies)
+    return Cost(lut=2 * copies, ff=width + copies, source=FIT)
 
 
 def loop_control(tokens: int, beats: int, width: int) -> Cost:
     ring = tokens * beats
-    return Cost(lut=420 + 3 * width + lutram(ring, width), ff=520 + 6 * width, bram18=bram18(ring, width))
+    return Cost(lut=150 + 3 * width, ff=170 + 5 * width, bram18=bram18(ring, width), source=FIT)
 
 
 def sequencer(slots: int) -> Cost:
-    return Cost(lut=700 + 60 * slots, ff=600 + 90 * slots)
+    return Cost(lut=365 + 6 * slots, ff=545, source=FIT)

@@ -210,7 +210,7 @@ def test_a_file_error_is_a_message_not_a_traceback(capsys, tmp_path):
 @pytest.mark.fpga
 def test_unknown_board(capsys, tmp_path):
     message = failure(capsys, "compile", MODEL, "--board", "zu9", "-o", str(tmp_path / "out"))
-    assert message.startswith("edgellm: error: no board 'zu9': known boards are aup-zu3, kv260, ")
+    assert "edgellm: error: no board 'zu9': known boards are aup-zu3, kv260, " in message
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,8 @@ from edgellm.compiler import rtl_library, weights
 from edgellm.errors import CompileError
 
 RTL, SIMULATION, MEMORY, TOP = "rtl", "sim", "mem", "top.sv"
-STAND_INS = ("add_multi.sv", "fifo.sv", "mvu.sv")  # of hw/rtl/finn_sim, for what Verilator rejects or is slow with
+# of hw/rtl/finn_sim, for what Verilator rejects or is slow with
+STAND_INS = ("add_multi.sv", "fifo.sv", "mvu.sv")
 UNUSED = ("fifo_gauge.sv",)  # FINN's FIFO measurement, off outside its own simulations
 
 

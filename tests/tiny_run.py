@@ -15,7 +15,7 @@ least_per_intent = 8
 [corpus]
 train = 900
 valid = 20
-heldout = 6
+heldout = 2
 
 [teacher]
 vocab = 360

@@ -156,3 +156,18 @@ def test_logits_of_the_last_step():
     decoder.step(np.array([5]), np.array([0]))
     oracle = GoldenModel(model)
     assert np.array_equal(decoder.logits()[0], oracle.step(oracle.new_cache(), 5, 0))
+
+
+def test_caches_live_as_long_as_the_decoder():
+    """ONNX Runtime borrows an array's memory; with 1.23 garbage of the same size ended up in the caches."""
+    model = random_model(HOME, 4)
+    decoder = cpu.Decoder(build_onnx(model).SerializeToString(), HOME)
+    size = HOME.kv_heads * HOME.context * HOME.head_dim
+    garbage = [np.full(size, 85, np.int8) for _ in range(4 * HOME.layers)]
+    golden_model, tokens = GoldenModel(model), [5, 9, 3, 7, 1, 8]
+    cache = golden_model.new_cache()
+    for position, token in enumerate(tokens):
+        decoder.step(np.array([token]), np.array([position]))
+        assert (decoder.logits()[0] == golden_model.step(cache, token, position)).all()
+        for block in garbage:
+            block.fill(position)

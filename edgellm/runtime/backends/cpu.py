@@ -35,10 +35,12 @@ class Decoder:
         self._logits = self._output(layout.LOGITS, np.zeros((batch, arch.vocab), np.int16))
         self._next = self._output(layout.NEXT_TOKEN, np.zeros(batch, np.int64))
         shape = (batch, arch.kv_heads, arch.context, arch.head_dim)
+        self._caches: list[Any] = []  # an OrtValue borrows its array, and the binding does not keep it alive
         for layer in range(arch.layers):
             names = layout.cache_names(layer)
             for before, after in zip(names[:2], names[2:], strict=True):
                 cache = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.int8))
+                self._caches.append(cache)
                 self._binding.bind_ortvalue_input(before, cache)
                 self._binding.bind_ortvalue_output(after, cache)
 

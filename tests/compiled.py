@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -15,6 +15,8 @@ from edgellm.compiler.folding import Folding
 from edgellm.export.graph import build_onnx
 from edgellm.numerics.model import Architecture, IntegerModel
 from edgellm.numerics.random import random_model
+
+_places: list[TemporaryDirectory[str]] = []  # they go when the test run ends
 
 
 def write_model(model: IntegerModel, folder: Path) -> Path:
@@ -37,7 +39,8 @@ def random_folding(arch: Architecture, seed: int, most: int = 8) -> Folding:
 @cache
 def design(arch: Architecture, seed: int = 1, folded: int | None = None) -> Path:
     """Design folder of a random model; `folded` is the seed of a random folding."""
-    place = Path(mkdtemp(prefix="edgellm-test-"))
+    _places.append(TemporaryDirectory(prefix="edgellm-test-"))
+    place = Path(_places[-1].name)
     model = write_model(random_model(arch, seed), place / "toy")
     factors = None if folded is None else random_folding(arch, folded)
     compile_model(model, "aup-zu3", place / "design", factors)

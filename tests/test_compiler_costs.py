@@ -72,4 +72,6 @@ def test_attention_timing_grows_with_the_position() -> None:
     shape = (4, 2, 16)
     assert timing.attention_interval(*shape, 1, 2, 255) == 2 * 256
     assert timing.attention_interval(*shape, 8, 2, 0) == 2 * 17
-    assert timing.attention_latency(*shape, 1, 2, 100) > timing.attention_latency(*shape, 1, 2, 99)
+    assert timing.attention_first(*shape, 1, 2, 100, 1) == timing.attention_first(*shape, 1, 2, 99, 1) + 2
+    assert timing.attention_first(*shape, 1, 2, 0, 16) == timing.ATTENTION_LEAST
+    assert timing.attention_span(*shape, 1, 2, 255) == 256 + 8

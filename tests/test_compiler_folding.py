@@ -146,7 +146,7 @@ def test_linear_layers_are_balanced(default: tuple[Folding, int]) -> None:
         for node, (rows, cols) in matmul_shapes(HOME).items()
         if node != "head_acc"
     }
-    assert max(folds.values()) == min(folds.values())
+    assert max(folds.values()) < 2 * min(folds.values())
 
 
 def test_search_finds_the_optimum_of_a_small_space(monkeypatch: pytest.MonkeyPatch) -> None:

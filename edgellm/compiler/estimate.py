@@ -14,6 +14,8 @@ from edgellm.compiler.folding import Folding, matmul_shapes
 from edgellm.numerics.model import Architecture, Int, IntegerModel, Linear
 
 SHALLOW = 3  # cycles a stream spends in a width converter or FIFO between two nodes
+LOOP = 3  # last beat back from the block to last beat into it
+ENTRY = 12  # token to the last beat of its embedding at the loop, without the beats
 SELECTORS = 8  # nodes with a parameter set per layer
 
 
@@ -151,58 +153,57 @@ _COSTS: dict[str, Callable[[Design, Folding, str], dict[str, Cost]]] = {
 
 def attention_branch(arch: Architecture, f: Folding, position: int) -> int:
     """Cycles from the residual's last beat at the loop to the last beat of attn_residual."""
-    a = arch
-    norm = timing.norm_latency(a.width, f("attn_norm")) + SHALLOW
-    rope = 2 * timing.PIPELINE + 2 * SHALLOW
+    a, lanes = arch, f("attn_norm")
+    norm = timing.norm_latency(a.width, lanes) + SHALLOW
+    qkv = _linear(a, f, "qkv_acc", "qkv", lanes, a.width // lanes)
+    rope = timing.PIPELINE + 1
     shape = (a.heads, a.kv_heads, a.head_dim, f("attention", "PT"), f("attention", "OM"))
-    attention = timing.attention_latency(*shape, position) + SHALLOW
+    span = timing.attention_span(*shape, position)
+    attention = timing.attention_first(*shape, position, a.head_dim // f("rope")) + span
     return (
-        norm
-        + _linear(a, f, "qkv_acc", "qkv")
-        + rope
-        + attention
-        + _linear(a, f, "attn_out_acc", "attn_residual")
+        norm + qkv + rope + attention + _linear(a, f, "attn_out_acc", "attn_residual", a.head_dim, span + 1)
     )
 
 
 def ffn_branch(arch: Architecture, f: Folding) -> int:
     """Cycles from the last beat of attn_residual to the last beat of ffn_residual."""
-    norm = timing.norm_latency(arch.width, f("ffn_norm")) + SHALLOW
-    gate = timing.PIPELINE + SHALLOW
-    return (
-        norm
-        + _linear(arch, f, "gate_up_acc", "gate_up")
-        + gate
-        + _linear(arch, f, "down_acc", "ffn_residual")
-    )
+    lanes = f("ffn_norm")
+    norm = timing.norm_latency(arch.width, lanes) + SHALLOW
+    gate_up = _linear(arch, f, "gate_up_acc", "gate_up", lanes, arch.width // lanes)
+    rows, cols = matmul_shapes(arch)["gate_up_acc"]
+    span = timing.matmul_interval(rows, cols, f("gate_up_acc"), f("gate_up_acc", "SIMD"))
+    return norm + gate_up + timing.PIPELINE + _linear(arch, f, "down_acc", "ffn_residual", f("glu"), span)
 
 
-def _linear(arch: Architecture, f: Folding, matmul: str, requantise: str) -> int:
+def _linear(arch: Architecture, f: Folding, matmul: str, requantise: str, lanes: int, span: int) -> int:
+    """Last beat in to last beat behind the requantise, for an input of `lanes` that arrives in `span` cycles.
+
+    A matrix unit with fewer inputs than the stream has lanes takes rows/SIMD cycles to read a vector.
+    """
     rows, cols = matmul_shapes(arch)[matmul]
-    drain = -(-f(matmul) // f(requantise))
-    return timing.matmul_latency(rows, cols, f(matmul), f(matmul, "SIMD")) + SHALLOW + timing.PIPELINE + drain
+    pe, simd = f(matmul), f(matmul, "SIMD")
+    late = max(0, -(-lanes // simd) - 1, rows // simd - span)
+    drain = -(-pe // f(requantise))
+    return late + timing.matmul_latency(rows, cols, pe, simd) + SHALLOW + timing.PIPELINE + drain
 
 
 def head_latency(arch: Architecture, f: Folding) -> int:
     """Cycles from the last layer's residual to the token."""
-    norm = timing.norm_latency(arch.width, f("final_norm")) + SHALLOW
-    return norm + _linear(arch, f, "head_acc", "logits") + timing.argmax_latency(f("argmax")) + SHALLOW
+    lanes = f("final_norm")
+    norm = timing.norm_latency(arch.width, lanes) + SHALLOW
+    linear = _linear(arch, f, "head_acc", "logits", lanes, arch.width // lanes)
+    return norm + linear + timing.argmax_latency(f("argmax"))
 
 
 def loop_pass(arch: Architecture, f: Folding, position: int) -> int:
     """Cycles of one trip through the block, loop control included."""
-    return (
-        5
-        + SHALLOW
-        + arch.width // f("ffn_residual")
-        + attention_branch(arch, f, position)
-        + ffn_branch(arch, f)
-    )
+    return LOOP + attention_branch(arch, f, position) + ffn_branch(arch, f)
 
 
 def single_stream_cycles(arch: Architecture, f: Folding, position: int) -> int:
     """Estimated cycles from one generated token to the next when a single stream runs."""
-    return arch.layers * loop_pass(arch, f, position) + head_latency(arch, f) + 12
+    entry = ENTRY + arch.width // f("embed")
+    return entry + arch.layers * loop_pass(arch, f, position) + head_latency(arch, f)
 
 
 def block_interval(arch: Architecture, f: Folding, position: int) -> int:

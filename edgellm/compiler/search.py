@@ -27,8 +27,9 @@ MAX_LANES = 16
 MAX_SIMD = 32  # adder trees beyond this, and fan-out beyond MAX_PE, hurt the clock
 MAX_PE = 64
 MIN_INTERVAL = 16
+SPARE = (0.0, 0.15)  # multiplier blocks that a shape with a shorter way may cost more than the cheapest
 WIDER = (1, 2, 4)  # lanes behind a linear layer, in multiples of what keeps up
-REFERENCE = 4  # latency is compared at a quarter of the context
+REFERENCE = 8  # latency is compared at an eighth of the context: commands are short
 
 Part = tuple[Nodes, Cost]
 Way = tuple[int, int, int, int, int, int]  # DSP, LUT, BRAM18, cycles a vector, PE, SIMD
@@ -124,12 +125,18 @@ def _ways(design: Design, node: str) -> list[Way]:
     return sorted(ways)
 
 
-def _cheapest(ways: list[Way], interval: int) -> dict[str, int] | None:
-    """The cheapest PE and SIMD that keep up with one vector every `interval` cycles."""
-    for *_, fold, pe, simd in ways:
-        if fold <= interval:
-            return {"PE": pe, "SIMD": simd}
-    return None
+def _choose(rows: int, ways: list[Way], interval: int, spare: float) -> dict[str, int] | None:
+    """PE and SIMD that keep up with one vector every `interval` cycles.
+
+    Of those that need at most `spare` more multiplier blocks than the cheapest, the one that is through first: reading
+    a vector takes rows/SIMD cycles, the last PE results leave one after the other.
+    """
+    able = [way for way in ways if way[3] <= interval]
+    if not able:
+        return None
+    close = [way for way in able if way[0] <= able[0][0] * (1 + spare)]
+    *_, pe, simd = min(close, key=lambda way: (rows // way[5] + way[4], way))
+    return {"PE": pe, "SIMD": simd}
 
 
 def _priced(design: Design, nodes: Nodes) -> Part:
@@ -145,12 +152,15 @@ def _blocks(design: Design) -> list[Part]:
     """The linear layers of the block and what follows them directly."""
     names = [node for node in matmul_shapes(design.arch) if node != "head_acc"]
     ways = {node: _ways(design, node) for node in names}
-    choices = (_block(design, ways, t, wider) for t, wider in product(_intervals(design, names), WIDER))
-    return [part for part in choices if part]
+    choices = product(_intervals(design, names), WIDER, SPARE)
+    return [part for choice in choices for part in [_block(design, ways, *choice)] if part]
 
 
-def _block(design: Design, ways: dict[str, list[Way]], interval: int, wider: int) -> Part | None:
-    found = {node: _cheapest(choices, interval) for node, choices in ways.items()}
+def _block(
+    design: Design, ways: dict[str, list[Way]], interval: int, wider: int, spare: float
+) -> Part | None:
+    shapes = matmul_shapes(design.arch)
+    found = {node: _choose(shapes[node][0], choices, interval, spare) for node, choices in ways.items()}
     nodes = {node: factors for node, factors in found.items() if factors}
     if len(nodes) < len(ways):
         return None
@@ -192,10 +202,11 @@ def _attentions(design: Design) -> Iterator[Part]:
 def _heads(design: Design) -> list[Part]:
     """The head's linear layer and what follows it, the fastest first."""
     ways = _ways(design, "head_acc")
-    choices = (_head(design, ways, t, wider) for t, wider in product(_intervals(design, ["head_acc"]), WIDER))
+    choices = product(_intervals(design, ["head_acc"]), WIDER, SPARE)
+    heads = [part for choice in choices for part in [_head(design, ways, *choice)] if part]
     slowest_norm = {"final_norm": {"PE": 1}}
     return sorted(
-        (part for part in choices if part),
+        heads,
         key=lambda part: (
             estimate.head_latency(design.arch, Folding({**part[0], **slowest_norm})),
             part[1].dsp,
@@ -203,8 +214,8 @@ def _heads(design: Design) -> list[Part]:
     )
 
 
-def _head(design: Design, ways: list[Way], interval: int, wider: int) -> Part | None:
-    factors = _cheapest(ways, interval)
+def _head(design: Design, ways: list[Way], interval: int, wider: int, spare: float) -> Part | None:
+    factors = _choose(design.arch.width, ways, interval, spare)
     if factors is None:
         return None
     lanes = _lanes(design.arch.vocab, interval // wider, factors["PE"])

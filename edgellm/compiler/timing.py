@@ -7,6 +7,7 @@ from math import ceil
 ROOT_DIGITS = 25  # of RMSNorm's inverse root
 DIGITS_A_CYCLE = 2
 ROOT_CYCLES = ceil(ROOT_DIGITS / DIGITS_A_CYCLE)
+ATTENTION_LEAST = 15  # last value in to first result out, however late the values come
 PIPELINE = 4  # requantise, RoPE, SiLU gate: beat in to result out
 
 
@@ -46,12 +47,19 @@ def attention_interval(heads: int, kv_heads: int, head_dim: int, pt: int, om: in
     return max(kv_heads * one_head, heads + 2 * kv_heads + 1)
 
 
-def attention_latency(heads: int, kv_heads: int, head_dim: int, pt: int, om: int, position: int) -> int:
-    """Last input beat to last output beat."""
-    rows, scaling = _attention_rows(position, pt), head_dim // om
-    first_beat = 22 + levels(head_dim) + levels(pt) + 2 * rows + scaling
+def attention_first(
+    heads: int, kv_heads: int, head_dim: int, pt: int, om: int, position: int, period: int
+) -> int:
+    """Last input beat to first output beat, when the heads come in every `period` cycles."""
+    rows = _attention_rows(position, pt)
+    from_first_key = 22 + levels(head_dim) + levels(pt) + 2 * rows + head_dim // om
+    return max(ATTENTION_LEAST, from_first_key - (2 * kv_heads - 1) * period)
+
+
+def attention_span(heads: int, kv_heads: int, head_dim: int, pt: int, om: int, position: int) -> int:
+    """First output beat to last output beat."""
     per_head = attention_interval(heads, kv_heads, head_dim, pt, om, position) // kv_heads
-    return first_beat - 2 * kv_heads + (kv_heads - 1) * per_head + heads // kv_heads * scaling
+    return (kv_heads - 1) * per_head + (heads // kv_heads - 1) * (head_dim // om)
 
 
 def argmax_latency(pe: int) -> int:

@@ -106,7 +106,8 @@ class CausalAttention(Block):
 
     def latency_at(self, position: int) -> int:
         """Cycles from the last input beat to the last output beat of a token at a position."""
-        return timing.attention_latency(*self._shape(), position)
+        shape = self._shape()
+        return timing.attention_first(*shape, position, 1) + timing.attention_span(*shape, position)
 
     def latency(self) -> int:
         return self.latency_at(self.attr("Context") - 1)

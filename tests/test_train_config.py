@@ -52,6 +52,22 @@ def test_the_shipped_recipe_is_valid():
         ("head_dim = 16", "head_dim = 15", "student.head_dim 15 must be even: RoPE turns pairs"),
         ("[bits]", "[bits", "not valid TOML"),
         ("[bits]", "[[bits]]", "bits must be a table, not [{'weight': 4, 'head': 4}]"),
+        ("vocab = 512", "vocab = 500", "teacher.vocab 500 and student.vocab 512 differ"),
+        (
+            "context = 256",
+            "context = 128",
+            "teacher.context 128 is shorter than student.context 256: the teacher",
+        ),
+        ("ffn = 288", "ffn = 0", "teacher.ffn must be at least 1, not 0"),
+        ("distil = 0.5", "distil = 1.5", "qat_plan.distil is a share, 0 to 1, not 1.5"),
+        ("distil = 0.5", "distil = nan", "qat_plan.distil must be a finite number, not nan"),
+        ("tokens = 5000000", "tokens = 0", "teacher_plan.tokens must be more than 0, not 0"),
+        (
+            "tokens = 5000000",
+            "tokens = 5000000\nhidden = 0.1",
+            "teacher_plan.hidden must be 0: a teacher has no teacher",
+        ),
+        ("[bits]", "[saving]\nlog_steps = 0\n[bits]", "saving.log_steps must be at least 1, not 0"),
     ],
 )
 def test_wrong_fields_are_named(recipe, old, new, message):
@@ -62,9 +78,21 @@ def test_wrong_fields_are_named(recipe, old, new, message):
     assert message in str(caught.value)
 
 
-def test_vocabularies_must_agree(recipe):
-    with pytest.raises(ConfigError, match=r"teacher.vocab 500 and student.vocab 512 differ"):
-        config.load(recipe("vocab = 512", "vocab = 500"))
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("[bits]\nweight = 4", "[bits]\nweight = 9", "weight = 9"),
+        ("ffn = 192\n", "ffn = -1\n", "ffn = -1"),
+        ("seed = 1\n", "seed = true\n", "seed = true"),
+        ("[student]\nvocab = 512\n", "[student]\n", "[student]"),  # missing: the table that should hold it
+    ],
+)
+def test_the_line_is_named(recipe, old, new, line):
+    path = recipe(old, new)
+    number = path.read_text().splitlines().index(line) + 1
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert str(caught.value).startswith(f"{path}:{number}: ")
 
 
 def test_missing_file(tmp_path):

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from edgellm.data.corpus import CorpusSize
-from edgellm.errors import ConfigError
 from edgellm.numerics.model import Architecture
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgellm.train.toml_source import TomlSource
 
 T = TypeVar("T")
 
@@ -33,6 +28,7 @@ class Plan:
     distil: float = 0.0  # share of the loss that is KL to the teacher
     distil_from: float = 0.0  # share of the stage after which the teacher is asked
     temperature: float = 1.0
+    hidden: float = 0.0  # weight of the match of hidden states with the teacher's
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +37,15 @@ class Bits:
 
     weight: int = 4
     head: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """When a run writes; nothing here changes a weight."""
+
+    seconds: float = 60.0  # between checkpoints
+    log_steps: int = 20  # between lines of log.csv
+    valid_steps: int = 500  # between measurements of the validation loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,66 +63,98 @@ class Recipe:
     seed: int = 1
     least_per_intent: int = 3000
     bits: Bits = field(default_factory=Bits)
+    saving: Saving = field(default_factory=Saving)
 
 
 def load(path: Path) -> Recipe:
-    """Read a recipe; ConfigError names the file, the field and the value."""
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such recipe: see models/home-260k/config.toml for one") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    recipe: Recipe = _build(Recipe, table, path, "")
-    _check(recipe, path)
+    """Read a recipe; ConfigError names the file, the line, the field and the value."""
+    source = TomlSource(path, "recipe: see models/home-260k/config.toml for one")
+    recipe: Recipe = _build(Recipe, source.table, source, "")
+    _check(recipe, source)
     return recipe
 
 
-def _build(kind: type[T], table: Any, path: Path, prefix: str) -> T:
+def _build(kind: type[T], table: Any, source: TomlSource, prefix: str) -> T:
     if not isinstance(table, dict):
-        raise ConfigError(f"{path}: {prefix.rstrip('.')} must be a table, not {table!r}")
+        raise source.error(prefix.rstrip("."), f"must be a table, not {table!r}")
     hints = get_type_hints(kind)
     known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in table:
         if name not in known:
-            raise ConfigError(f"{path}: {prefix}{name} is not a field; known here: {', '.join(known)}")
-    missing = [
-        n
-        for n, f in known.items()
-        if n not in table and f.default is f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ConfigError(f"{path}: {prefix}{missing[0]} is missing")
-    return kind(**{name: _value(hints[name], value, path, prefix + name) for name, value in table.items()})
+            raise source.error(prefix + name, f"is not a field; known here: {', '.join(known)}")
+    for name, wanted in known.items():
+        if name not in table and wanted.default is wanted.default_factory is dataclasses.MISSING:
+            raise source.error(prefix + name, "is missing")
+    return kind(**{name: _value(hints[name], value, source, prefix + name) for name, value in table.items()})
 
 
-def _value(kind: Any, value: Any, path: Path, name: str) -> Any:
+def _value(kind: Any, value: Any, source: TomlSource, name: str) -> Any:
     if dataclasses.is_dataclass(kind):
-        return _build(kind, value, path, name + ".")  # type: ignore[arg-type]
+        return _build(kind, value, source, name + ".")  # type: ignore[arg-type]
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise ConfigError(f"{path}: {name} must be {kind.__name__}, not {value!r}")
-    if kind in (int, float) and value < 0:
-        raise ConfigError(f"{path}: {name} must not be negative, not {value!r}")
+        raise source.error(name, f"must be {kind.__name__}, not {value!r}")
+    if kind in (int, float) and not 0 <= value < math.inf:
+        raise source.error(
+            name,
+            f"must not be negative, not {value!r}"
+            if value < 0
+            else f"must be a finite number, not {value!r}",
+        )
     return value
 
 
-def _check(recipe: Recipe, path: Path) -> None:
+def _check(recipe: Recipe, source: TomlSource) -> None:
     """Relations between fields."""
     for role in ("teacher", "student"):
-        arch: Architecture = getattr(recipe, role)
-        if arch.kv_heads < 1 or arch.heads % arch.kv_heads:
-            raise ConfigError(
-                f"{path}: {role}.heads {arch.heads} must be a multiple of {role}.kv_heads {arch.kv_heads}"
-            )
-        if arch.head_dim % 2:
-            raise ConfigError(f"{path}: {role}.head_dim {arch.head_dim} must be even: RoPE turns pairs")
-    if recipe.teacher.vocab != recipe.student.vocab:
-        raise ConfigError(
-            f"{path}: teacher.vocab {recipe.teacher.vocab} and student.vocab {recipe.student.vocab} differ: "
-            "distillation compares logits token by token"
-        )
+        _check_architecture(getattr(recipe, role), role, source)
+    for stage in ("teacher", "student", "qat"):
+        _check_plan(getattr(recipe, f"{stage}_plan"), f"{stage}_plan", source)
+    _check_pair(recipe.teacher, recipe.student, source)
     for name in ("weight", "head"):
         if not 2 <= getattr(recipe.bits, name) <= 8:
-            raise ConfigError(f"{path}: bits.{name} must be 2 to 8, not {getattr(recipe.bits, name)}")
+            raise source.error(f"bits.{name}", f"must be 2 to 8, not {getattr(recipe.bits, name)}")
+    for name in ("log_steps", "valid_steps"):
+        if getattr(recipe.saving, name) < 1:
+            raise source.error(f"saving.{name}", "must be at least 1, not 0")
+
+
+def _check_architecture(arch: Architecture, role: str, source: TomlSource) -> None:
+    for size in dataclasses.fields(arch):
+        if getattr(arch, size.name) < 1:
+            raise source.error(f"{role}.{size.name}", "must be at least 1, not 0")
+    if arch.heads % arch.kv_heads:
+        raise source.error(
+            f"{role}.heads", f"{arch.heads} must be a multiple of {role}.kv_heads {arch.kv_heads}"
+        )
+    if arch.head_dim % 2:
+        raise source.error(f"{role}.head_dim", f"{arch.head_dim} must be even: RoPE turns pairs")
+
+
+def _check_plan(plan: Plan, name: str, source: TomlSource) -> None:
+    for part in ("warmup", "distil", "distil_from"):
+        if getattr(plan, part) > 1:
+            raise source.error(f"{name}.{part}", f"is a share, 0 to 1, not {getattr(plan, part)}")
+    for part in ("tokens", "batch_tokens", "temperature"):
+        if not getattr(plan, part):
+            raise source.error(f"{name}.{part}", f"must be more than 0, not {getattr(plan, part)}")
+    if name == "teacher_plan" and (plan.distil or plan.hidden):
+        part = "distil" if plan.distil else "hidden"
+        raise source.error(f"{name}.{part}", "must be 0: a teacher has no teacher")
+
+
+def _check_pair(teacher: Architecture, student: Architecture, source: TomlSource) -> None:
+    """Distillation compares logits token by token, over every position the student sees."""
+    if teacher.vocab != student.vocab:
+        raise source.error(
+            "teacher.vocab",
+            f"{teacher.vocab} and student.vocab {student.vocab} differ: "
+            "distillation compares logits token by token",
+        )
+    if teacher.context < student.context:
+        raise source.error(
+            "teacher.context",
+            f"{teacher.context} is shorter than student.context {student.context}: "
+            "the teacher could not read the student's longest lines",
+        )

@@ -69,7 +69,7 @@ class Stage:
 
         Raises: TrainingError when the loss is not finite (the last good checkpoint is kept).
         """
-        if resume and self.folder.exists():
+        if resume and checkpoint.exists(self.folder):
             self._load()
         if self.state.tokens >= self.plan.tokens:
             return self.state

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from brevitas.nn import QuantIdentity
 from shapes import TINY
 from tiny_run import finished_run
 
@@ -15,7 +16,7 @@ from edgellm.numerics.golden import GoldenModel
 from edgellm.train import calibrate
 from edgellm.train.distill import load_quantised
 from edgellm.train.model import Decoder
-from edgellm.train.quant import MULT_MAX, GridScaling, QuantDecoder, fixed
+from edgellm.train.quant import MULT_MAX, NUDGE, GridScaling, QuantDecoder, fixed
 
 pytestmark = pytest.mark.train
 
@@ -50,6 +51,17 @@ def test_rounding_is_half_up_and_saturates():
     quantiser = fixed(0.25).eval()
     x = torch.tensor([0.125, -0.125, 0.375, 0.12, 31.75, 99.0, -32.0, -99.0])
     assert (quantiser(x) / 0.25).tolist() == [1, 0, 2, 0, 127, 127, -128, -128]
+
+
+def test_training_sees_the_values_and_gradients_that_brevitas_exports():
+    quantiser = fixed(0.3)
+    x = torch.randn(4000, generator=torch.Generator().manual_seed(0)).mul(30).requires_grad_()
+    nudged = x.detach().add(0.3 * NUDGE).requires_grad_()
+    ours, theirs = quantiser(x), QuantIdentity.forward(quantiser, nudged)
+    torch.testing.assert_close(ours, theirs)
+    ours.square().sum().backward()
+    theirs.square().sum().backward()
+    torch.testing.assert_close(x.grad, nudged.grad)
 
 
 def test_weights_are_narrow_four_bit_integers(quantised):

@@ -20,7 +20,7 @@ from edgellm.numerics.model import Architecture
 from edgellm.numerics.tables import EXP_STEPS_PER_NAT
 from edgellm.train.batches import Encoded, make_batch
 from edgellm.train.model import Block, Decoder, rms_norm, rotate, split_heads
-from edgellm.train.quant import MULT_MAX, NORM_BITS, Scheme
+from edgellm.train.quant import MULT_MAX, NORM_BITS, Scheme, weight_scale
 
 PERCENTILE = 0.9995
 SAMPLE = 200_000  # values a tensor: torch.quantile's own limit is near
@@ -174,4 +174,4 @@ def _largest_multiplier(model: Decoder, scheme: Scheme, kind: str, layer: int, w
     }
     weight = model.embedding.weight if kind == "head" else getattr(model.block(layer), kind).weight
     unit = scheme.grid(kind, *steps[kind])
-    return float((weight.abs().amax(1).double() / weight_max / unit).max())
+    return float((weight_scale(weight.detach(), weight_max).flatten().double() / unit).max())

@@ -177,7 +177,7 @@ def _scheme(job: Job, student: Decoder) -> Scheme:
     place = job.folder / "scheme.json"
     if not place.exists():
         sample = random.Random(job.recipe.seed).sample(job.examples("train"), CALIBRATION_LINES)
-        scheme = calibrate.choose(student, sample)
+        scheme = calibrate.choose(student, sample, job.recipe.bits.weight, job.recipe.bits.head)
         files.write_text(place, json.dumps(dataclasses.asdict(scheme), indent=2) + "\n")
     return Scheme(**json.loads(place.read_text("utf-8")))
 

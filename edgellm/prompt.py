@@ -13,6 +13,7 @@ PLACEHOLDER = "{prompt}"
 RULES: dict[str, Callable[[str], str]] = {
     "lowercase": str.lower,
     "collapse_spaces": lambda text: " ".join(text.split()),
+    "strip_spaces": str.strip,
     "strip_final_punctuation": lambda text: re.sub(r"[\s.!?]+$", "", text),
 }
 

@@ -1,13 +1,14 @@
-"""Trains the byte-level BPE tokenizer of a command corpus.
+"""Trains the byte-level BPE tokenizer of a corpus.
 
 Pipeline: pre-tokenizers Digits(individual) and ByteLevel, BPE over all 256 byte symbols, added tokens for control, the
-tab between command and answer, every intent and every slot key. Nothing else, so that `edgellm.tokenizer` can read it.
+tab between prompt and answer, and every intent and slot key of the home corpus or the special tokens of a recipe.
+Nothing else, so that `edgellm.tokenizer` can read it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,15 +26,23 @@ _KEY = re.compile(r" \w+=")
 
 
 def train_tokenizer(rows: Sequence[Row], vocab: int, path: Path) -> Tokenizer:
-    """Train on the first `SAMPLE_LINES` rows and write `path`; exactly `vocab` tokens.
+    """Train on the first `SAMPLE_LINES` rows of the home corpus and write `path`; exactly `vocab` tokens.
 
     Raises: TrainingError when `vocab` has no room for bytes and added tokens, or the text for that many merges.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
     intents = sorted({row[1].split(" ", 1)[0] for row in rows})
     keys = sorted({key for row in rows for key in _KEY.findall(row[1])})
-    added = [PAD, START, END, TAB, *intents, *keys]
+    return train_on_texts(_texts(rows[:SAMPLE_LINES]), [*intents, *keys], vocab, path)
+
+
+def train_on_texts(texts: Iterable[str], specials: Sequence[str], vocab: int, path: Path) -> Tokenizer:
+    """Train on texts in which no added token is looked for, and write `path`; exactly `vocab` tokens, `specials` among them.
+
+    Raises: TrainingError as `train_tokenizer`.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    added = [PAD, START, END, TAB, *specials]
     if vocab < len(added) + 256:
         raise TrainingError(f"vocab {vocab} is too small: {len(added)} added tokens and 256 bytes are needed")
     tokenizer = Tokenizer(models.BPE())
@@ -47,11 +56,9 @@ def train_tokenizer(rows: Sequence[Row], vocab: int, path: Path) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(rows[:SAMPLE_LINES]), trainer)
-    if tokenizer.get_vocab_size() != vocab:
-        raise TrainingError(
-            f"the corpus gave {tokenizer.get_vocab_size()} tokens, not {vocab}: use more lines"
-        )
+    tokenizer.train_from_iterator(texts, trainer)
+    if (size := tokenizer.get_vocab_size()) != vocab:
+        raise TrainingError(f"the corpus gave {size} tokens, not {vocab}: use more lines, or a smaller vocab")
     files.write_text(path, tokenizer.to_str(pretty=True) + "\n")
     return tokenizer
 

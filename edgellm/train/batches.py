@@ -1,19 +1,23 @@
-"""Batches of commands and answers: bucketed by length, padded on the right, answer-weighted."""
+"""Batches of prompts and answers: bucketed by length, padded on the right, answer-weighted."""
 
 from __future__ import annotations
 
 import random
+from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from edgellm.data.corpus import Row
+from edgellm.data.examples import Encoded, Examples
 from edgellm.data.tokenizer import PAD_ID
 
-Encoded = tuple[list[int], int]  # ids, prompt length
+__all__ = ["Batch", "Encoded", "Epoch", "balance", "make_batch", "pack"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +38,37 @@ def balance(rows: Sequence[Row], least: int, rng: random.Random) -> list[Row]:
     return [*rows, *extra]
 
 
-def pack(
-    examples: Sequence[Encoded], batch_tokens: int, prompt_weight: float, rng: random.Random
-) -> list[Batch]:
+class Epoch(Sequence[Batch]):
+    """Batches that are made when they are asked for, so that a large corpus is in memory once."""
+
+    def __init__(self, examples: Sequence[Encoded], groups: list[array[int]], prompt_weight: float) -> None:
+        """`groups` are indices of the examples that share a batch."""
+        self._examples, self._groups, self._prompt_weight = examples, groups, prompt_weight
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @overload
+    def __getitem__(self, index: int) -> Batch: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Batch]: ...
+    def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
+        if isinstance(index, slice):
+            return Epoch(self._examples, self._groups[index], self._prompt_weight)
+        return make_batch([self._examples[i] for i in self._groups[index]], self._prompt_weight)
+
+
+def pack(examples: Sequence[Encoded], batch_tokens: int, prompt_weight: float, rng: random.Random) -> Epoch:
     """One epoch in random order; a batch holds lines of similar length, at most `batch_tokens` with padding."""
-    ordered = sorted(examples, key=lambda example: len(example[0]) + rng.random())
-    batches: list[Batch] = []
-    group: list[Encoded] = []
-    for example in ordered:
-        if group and (len(group) + 1) * len(example[0]) > batch_tokens:
-            batches.append(make_batch(group, prompt_weight))
-            group = []
-        group.append(example)
-    if group:
-        batches.append(make_batch(group, prompt_weight))
-    rng.shuffle(batches)
-    return batches
+    lengths = examples.lengths() if isinstance(examples, Examples) else [len(ids) for ids, _ in examples]
+    keys = np.fromiter((length + rng.random() for length in lengths), np.float64, len(lengths))
+    groups: list[array[int]] = []
+    for index in np.argsort(keys, kind="stable").tolist():
+        if not groups or (len(groups[-1]) + 1) * lengths[index] > batch_tokens:
+            groups.append(array("I"))
+        groups[-1].append(index)
+    rng.shuffle(groups)
+    return Epoch(examples, groups, prompt_weight)
 
 
 def make_batch(group: Sequence[Encoded], prompt_weight: float) -> Batch:

@@ -6,10 +6,11 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from edgellm.data.corpus import CorpusSize
 from edgellm.numerics.model import Architecture
+from edgellm.train import corpus_table
+from edgellm.train.corpus_table import Corpus
 from edgellm.train.toml_source import TomlSource
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class Recipe:
 
     name: str
     description: str
-    corpus: CorpusSize
+    corpus: Corpus
     teacher: Architecture
     student: Architecture
     teacher_plan: Plan
@@ -89,6 +90,10 @@ def _build(kind: type[T], table: Any, source: TomlSource, prefix: str) -> T:
 
 
 def _value(kind: Any, value: Any, source: TomlSource, name: str) -> Any:
+    if kind == Corpus:
+        return _corpus(value, source, name)
+    if get_origin(kind) is tuple:
+        return _texts(get_args(kind)[0], value, source, name)
     if dataclasses.is_dataclass(kind):
         return _build(kind, value, source, name + ".")  # type: ignore[arg-type]
     if kind is float and type(value) is int:
@@ -105,8 +110,27 @@ def _value(kind: Any, value: Any, source: TomlSource, name: str) -> Any:
     return value
 
 
+def _corpus(value: Any, source: TomlSource, name: str) -> Corpus:
+    """The table of one of the kinds of corpus; `kind` itself chooses and is no field."""
+    kind = corpus_table.kind_of(value, source)
+    fields = (
+        {key: entry for key, entry in value.items() if key != "kind"} if isinstance(value, dict) else value
+    )
+    corpus: Corpus = _build(kind, fields, source, name + ".")
+    return corpus
+
+
+def _texts(kind: type[Any], value: Any, source: TomlSource, name: str) -> tuple[Any, ...]:
+    """One string or a list of them; paths are relative to the recipe."""
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
+        raise source.error(name, f"must be a string or a list of strings, none empty, not {value!r}")
+    return tuple(source.path.parent / entry if kind is Path else entry for entry in entries)
+
+
 def _check(recipe: Recipe, source: TomlSource) -> None:
     """Relations between fields."""
+    corpus_table.check(recipe.corpus, source)
     for role in ("teacher", "student"):
         _check_architecture(getattr(recipe, role), role, source)
     for stage in ("teacher", "student", "qat"):

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from edgellm._version import __version__
 from edgellm.errors import ExportError
 from edgellm.export.from_qonnx import from_qonnx
 from edgellm.export.graph import build_onnx
-from edgellm.manifest import Manifest
+from edgellm.manifest import Manifest, Prompt
 from edgellm.numerics import onnxfile
 from edgellm.numerics.model import IntegerModel
 
@@ -30,10 +31,18 @@ STOP_TOKEN = "</s>"
 LICENCE = "Apache-2.0"
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How a prompt is put to the model, and on what terms it is given away; the home models' unless said."""
+
+    prompt: Prompt = field(default_factory=Prompt)
+    licence: str = LICENCE
+
+
 def export_model(checkpoint: Path, out: Path, name: str | None = None, description: str = "") -> IntegerModel:
     """Write the model folder of a `checkpoint/` folder that `edgellm distill` made.
 
-    Name, description, seed and token counts come from its about.json unless given, metrics from the metrics.json
+    Name, description, seed, token counts and framing come from its about.json unless given, metrics from the metrics.json
     in it or beside it. Other files in `out` stay. Raises ExportError, TrainingError (the checkpoint cannot
     be read) or ModelUnsupported.
     """
@@ -57,6 +66,7 @@ def export_model(checkpoint: Path, out: Path, name: str | None = None, descripti
             description or about.get("description") or "",
             _json(checkpoint / METRICS) or _json(checkpoint.parent / METRICS),
             {key: about[key] for key in PROVENANCE if key in about} | {"checkpoint": _digests(checkpoint)},
+            _usage(about, checkpoint / ABOUT),
         )
         _move(folder, out)
     return model
@@ -69,6 +79,7 @@ def write_folder(
     description: str = "",
     metrics: dict[str, Any] | None = None,
     provenance: dict[str, Any] | None = None,
+    usage: Usage | None = None,
 ) -> None:
     """Write model.onnx and manifest.json beside the tokenizer.json (and anything else) already in `folder`."""
     proto = build_onnx(model)
@@ -76,6 +87,7 @@ def write_folder(
     data = proto.SerializeToString()
     onnxfile.loads(data, MODEL)
     files.write_bytes(folder / MODEL, data)
+    usage = usage or Usage()
     names = [entry for entry in (MODEL, QONNX, TOKENIZER) if (folder / entry).is_file()]
     described = Manifest(
         name=name,
@@ -83,8 +95,9 @@ def write_folder(
         files={entry: manifest.describe(folder / entry) for entry in names},
         stop_ids=(_stop_id(folder / TOKENIZER),),
         arch=dataclasses.asdict(model.arch),
+        prompt=usage.prompt,
         metrics=metrics or {},
-        licence=LICENCE,
+        licence=usage.licence,
         provenance={"edgellm": __version__, **(provenance or {})},
     )
     manifest.write(folder, described)
@@ -102,6 +115,17 @@ def _stop_id(tokenizer: Path) -> int:
         return next(int(t["id"]) for t in content["added_tokens"] if t["content"] == STOP_TOKEN)
     except (OSError, ValueError, KeyError, TypeError, StopIteration):
         raise ExportError(f"{tokenizer}: no added token {STOP_TOKEN!r}, so answers would not end") from None
+
+
+def _usage(about: dict[str, Any], path: Path) -> Usage:
+    """Of a checkpoint that was trained on someone's own corpus, what its about.json says."""
+    if "prompt" not in about:
+        return Usage()
+    try:
+        framing, licence = about["prompt"], about["licence"]
+        return Usage(Prompt(str(framing["template"]), tuple(map(str, framing["normalise"]))), str(licence))
+    except (KeyError, TypeError):
+        raise ExportError(f"{path}: prompt must hold template and normalise, and licence be there") from None
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -19,12 +19,10 @@ from pathlib import Path
 import torch
 
 from edgellm import files
-from edgellm.data import corpus
-from edgellm.data import tokenizer as bpe
+from edgellm.data.examples import Examples
 from edgellm.errors import TrainingError, UsageError
 from edgellm.numerics.model import Architecture
-from edgellm.train import calibrate, checkpoint, config, evaluate
-from edgellm.train.batches import Encoded, balance
+from edgellm.train import calibrate, checkpoint, config, corpus_stage, evaluate
 from edgellm.train.config import Recipe
 from edgellm.train.loop import Forward, Stage, model_tensors
 from edgellm.train.model import Decoder
@@ -46,12 +44,9 @@ class Job:
     def tokenizer(self) -> Path:
         return self.folder / "tokenizer.json"
 
-    def examples(self, split: str) -> list[Encoded]:
-        """Encoded rows of a split; training rows with rare intents repeated."""
-        rows = corpus.read_split(self.folder / "corpus", split)
-        if split == "train":
-            rows = balance(rows, self.recipe.least_per_intent, random.Random(self.recipe.seed))
-        return bpe.encode_rows(bpe.load_tokenizer(self.tokenizer), rows)
+    def examples(self, split: str) -> Examples:
+        """Encoded lines of a split; training lines of the home corpus with rare intents repeated."""
+        return corpus_stage.examples(self.recipe, self.folder, split)
 
 
 def run(path: Path, folder: Path, resume: bool = False, stage: str | None = None) -> None:
@@ -76,13 +71,8 @@ def run(path: Path, folder: Path, resume: bool = False, stage: str | None = None
 
 
 def make_corpus(job: Job) -> None:
-    """Draw the corpus and train the tokenizer, once."""
-    place = job.folder / "corpus"
-    if not place.exists():
-        with files.new_directory(place) as work:
-            corpus.write_corpus(work, job.recipe.corpus, job.recipe.seed)
-    if not job.tokenizer.exists():
-        bpe.train_tokenizer(corpus.read_split(place, "train"), job.recipe.student.vocab, job.tokenizer)
+    """Draw the corpus or take it in, and train the tokenizer, once."""
+    corpus_stage.make(job.recipe, job.folder)
 
 
 def train_teacher(job: Job) -> None:
@@ -113,6 +103,7 @@ def train_qat(job: Job) -> None:
         "bits": dataclasses.asdict(job.recipe.bits),
         "seed": job.recipe.seed,
         "tokens": {name: _tokens(job, name) for name in ("teacher", "student", "qat")},
+        **corpus_stage.about(job.recipe),
     }
     checkpoint.save(job.folder / CHECKPOINT, model.state_dict(), about)
     files.write_bytes(job.folder / CHECKPOINT / "tokenizer.json", job.tokenizer.read_bytes())
@@ -176,7 +167,8 @@ def _scheme(job: Job, student: Decoder) -> Scheme:
     """The scales, measured once and kept beside the checkpoints so that a resumed run has the same."""
     place = job.folder / "scheme.json"
     if not place.exists():
-        sample = random.Random(job.recipe.seed).sample(job.examples("train"), CALIBRATION_LINES)
+        lines = job.examples("train")
+        sample = random.Random(job.recipe.seed).sample(lines, min(CALIBRATION_LINES, len(lines)))
         scheme = calibrate.choose(student, sample, job.recipe.bits.weight, job.recipe.bits.head)
         files.write_text(place, json.dumps(dataclasses.asdict(scheme), indent=2) + "\n")
     return Scheme(**json.loads(place.read_text("utf-8")))

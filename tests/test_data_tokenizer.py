@@ -1,29 +1,25 @@
 """The trained tokenizer: size, whole byte alphabet, exact text, digits one by one."""
 
-import random
+import hashlib
+import json
 
 import pytest
+from home_rows import ROWS
 
 from edgellm.data import tokenizer as bpe
-from edgellm.data.corpus import CorpusSize, draw_corpus
 from edgellm.errors import TrainingError
 from edgellm.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.train
 
-VOCAB = 400
+VOCAB = 320
+WORDS = ("colour", "handle", "number", "shadow", "weight", "border")
 
 
 @pytest.fixture(scope="module")
-def rows():
-    examples = draw_corpus(CorpusSize(train=3000, valid=1, heldout=1), 2)["train"]
-    return [(example.command, example.target, example.reply) for example in examples]
-
-
-@pytest.fixture(scope="module")
-def path(rows, tmp_path_factory):
+def path(tmp_path_factory):
     place = tmp_path_factory.mktemp("bpe") / "tokenizer.json"
-    bpe.train_tokenizer(rows, VOCAB, place)
+    bpe.train_tokenizer(ROWS, VOCAB, place)
     return place
 
 
@@ -37,8 +33,8 @@ def test_exact_vocabulary_and_control_tokens(trained):
     assert [trained.token_to_id(token) for token in (bpe.PAD, bpe.START, bpe.END, bpe.TAB)] == [0, 1, 2, 3]
 
 
-def test_same_rows_same_file(rows, path, tmp_path):
-    bpe.train_tokenizer(rows, VOCAB, tmp_path / "again.json")
+def test_same_rows_same_file(path, tmp_path):
+    bpe.train_tokenizer(ROWS, VOCAB, tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
 
 
@@ -57,8 +53,42 @@ def test_any_text_survives(trained):
         assert bpe.decode(trained, trained.encode(text).ids) == text
 
 
-def test_rows_are_encoded_and_decoded_exactly(rows, trained):
-    for row, (ids, prompt) in zip(rows[:200], bpe.encode_rows(trained, rows[:200]), strict=True):
+def test_home_ids_are_what_they_were(trained):
+    """Recorded before other kinds of corpus existed: shipped checkpoints rest on it."""
+    ids, prompt = bpe.encode_rows(trained, ROWS)[0]
+    assert ids == [
+        1,
+        288,
+        289,
+        269,
+        231,
+        317,
+        312,
+        88,
+        295,
+        3,
+        7,
+        8,
+        231,
+        317,
+        312,
+        88,
+        9,
+        295,
+        3,
+        292,
+        289,
+        269,
+        295,
+        2,
+    ]
+    assert prompt == 10
+    every = json.dumps(bpe.encode_rows(trained, ROWS)).encode()
+    assert hashlib.sha256(every).hexdigest()[:16] == "ff868033008eb73c"
+
+
+def test_rows_are_encoded_and_decoded_exactly(trained):
+    for row, (ids, prompt) in zip(ROWS, bpe.encode_rows(trained, ROWS), strict=True):
         assert ids[0] == bpe.START_ID
         assert ids[prompt - 1] == bpe.TAB_ID
         assert ids[-1] == bpe.END_ID
@@ -66,23 +96,34 @@ def test_rows_are_encoded_and_decoded_exactly(rows, trained):
         assert bpe.decode(trained, ids[prompt:-1]) == f"{row[1]}\t{row[2]}"
 
 
-def test_the_numpy_only_reader_agrees(rows, path, trained):
+def test_the_numpy_only_reader_agrees(path, trained):
     plain = Tokenizer.from_file(path)
-    rng = random.Random(1)
-    for command, _, _ in rng.sample(rows, 300):
+    for command, _, _ in ROWS:
         assert plain.encode(" " + command) == trained.encode(" " + command).ids
 
 
-def test_too_small_a_vocabulary(rows, tmp_path):
+def test_own_texts_with_special_tokens(tmp_path):
+    texts = [f"step {n}: turn the big wheel {n} times and look at its {word}" for n, word in enumerate(WORDS)]
+    tokenizer = bpe.train_on_texts(texts, ["<step>"], 290, tmp_path / "t.json")
+    assert tokenizer.get_vocab_size() == 290
+    assert tokenizer.token_to_id("<step>") == 4
+    assert (
+        Tokenizer.from_file(tmp_path / "t.json").encode("the wheel 12")
+        == tokenizer.encode("the wheel 12").ids
+    )
+
+
+def test_too_small_a_vocabulary(tmp_path):
     with pytest.raises(
-        TrainingError, match=r"vocab 300 is too small: \d+ added tokens and 256 bytes are needed"
+        TrainingError, match=r"vocab 266 is too small: 11 added tokens and 256 bytes are needed"
     ):
-        bpe.train_tokenizer(rows, 300, tmp_path / "t.json")
+        bpe.train_tokenizer(ROWS, 266, tmp_path / "t.json")
 
 
-def test_too_little_text(rows, tmp_path):
-    with pytest.raises(TrainingError, match=r"the corpus gave \d+ tokens, not 4000: use more lines"):
-        bpe.train_tokenizer(rows[:200], 4000, tmp_path / "t.json")
+def test_too_little_text(tmp_path):
+    message = r"the corpus gave \d+ tokens, not 4000: use more lines, or a smaller vocab"
+    with pytest.raises(TrainingError, match=message):
+        bpe.train_tokenizer(ROWS, 4000, tmp_path / "t.json")
 
 
 def test_damaged_file(tmp_path):

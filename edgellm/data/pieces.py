@@ -34,18 +34,19 @@ def _size(text: str, at: int, starts: Starts, most: int) -> int:
         part = text[at : at + window]
         begins = starts(part)
         if len(begins) > most:
-            return _border(part[: begins[most]], starts, most)
+            return _border(text[at : at + begins[most] + 1], starts, most)
         if at + window >= len(text):
             return len(part)
         window *= 2
 
 
 def _border(part: str, starts: Starts, most: int) -> int:
-    """Where to cut text that just fits."""
+    """Where to cut text of which all but the last character fits; that one may be the space behind a piece."""
+    size = len(part) - 1
     for border in (SENTENCE_END, LINE_END, SPACE):
-        if found := list(border.finditer(part, len(part) // 2)):
-            return found[-1].end()
-    size = len(part)
+        ends = [found.end() for found in border.finditer(part, size // 2)]
+        if fitting := [end for end in ends if end <= size or part[size].isspace()]:
+            return fitting[-1]
     while len(starts(part[:size])) > most:  # a cut contraction may take a token more
         size -= 1
     return size

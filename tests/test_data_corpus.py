@@ -5,23 +5,23 @@ import re
 
 import pytest
 
-from edgellm.data import corpus
+from edgellm.data import corpus, testsets
 from edgellm.data.corpus import (
     CorpusSize,
     draw_corpus,
-    normal_form,
     read_split,
     split_templates,
     write_corpus,
 )
 from edgellm.data.expand import Expander
 from edgellm.data.templates import load_grammar
+from edgellm.data.testsets import normal_form
 from edgellm.data.words import Values
 from edgellm.errors import TrainingError, UsageError
 
 pytestmark = pytest.mark.train
 
-SIZE = CorpusSize(train=4000, valid=50, heldout=200)
+SIZE = CorpusSize(train=4000, valid=50)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def splits():
 
 
 def test_same_seed_same_bytes(tmp_path):
-    small = CorpusSize(train=300, valid=20, heldout=30)
+    small = CorpusSize(train=300, valid=20)
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         write_corpus(tmp_path / name, small, seed)
     for split in corpus.SPLITS:
@@ -39,19 +39,32 @@ def test_same_seed_same_bytes(tmp_path):
 
 
 def test_sizes(splits):
-    assert {name: len(lines) for name, lines in splits.items()} == {
-        "train": 4000,
-        "valid": 50,
-        "heldout": 200,
-        "templates": 200,
-        "values": 200,
-    }
+    assert {name: len(lines) for name, lines in splits.items()} == {"train": 4000, "valid": 50}
 
 
-def test_no_test_command_is_in_train(splits):
+def test_no_test_command_is_in_any_training_line(splits):
     train = {normal_form(example.command) for example in splits["train"]}
-    for name in ("valid", "heldout", "templates", "values"):
-        assert not train & {normal_form(example.command) for example in splits[name]}
+    valid = {normal_form(example.command) for example in splits["valid"]}
+    assert not train & valid
+    assert not (train | valid) & testsets.asked()
+
+
+def test_a_line_that_the_test_sets_ask_is_never_drawn(monkeypatch):
+    plain = draw_corpus(CorpusSize(train=50, valid=1), 3)["train"]
+    barred = normal_form(plain[10].command)
+    monkeypatch.setattr(testsets, "asked", lambda: {barred})
+    again = draw_corpus(CorpusSize(train=50, valid=1), 3)["train"]
+    assert barred not in {normal_form(example.command) for example in again}
+    assert {example.command for example in plain} - {plain[10].command} <= {e.command for e in again}
+
+
+def test_half_of_the_lines_are_free_phrasings():
+    source, rng = load_grammar(), random.Random(1)
+    sampler = corpus.Sampler(source, list(source.templates), rng, False)
+    stiff = {template.sentence for template in source.templates if not template.free}
+    drawn = [sampler.rng.choice(sampler._groups(i, sampler.rng.random() < corpus.FREE_SHARE)) for i in sampler.intents * 60]
+    free = sum(group[0].sentence not in stiff for group in drawn) / len(drawn)
+    assert 0.4 < free < 0.7
 
 
 def test_commands_are_unique_and_plain(splits):
@@ -109,7 +122,7 @@ def test_one_command_has_one_meaning():
 
 
 def test_lines_read_back_as_written(tmp_path, splits):
-    write_corpus(tmp_path, CorpusSize(train=40, valid=5, heldout=10), 1)
+    write_corpus(tmp_path, CorpusSize(train=40, valid=5), 1)
     rows = read_split(tmp_path, "train")
     assert len(rows) == 40
     assert all(re.fullmatch(r"Hass\w+( \w+= [^\t]+)*", row[1]) for row in rows)

@@ -69,3 +69,11 @@ def test_state_goes_through_tensors():
     optimizer.step()
     other.step()
     assert torch.equal(first, second)
+
+
+def test_weight_decay_shrinks_a_weight_by_its_share_of_the_rate():
+    plain, decayed = parameter(3, 8, 8), parameter(3, 8, 8)
+    before = plain.detach().clone()
+    Muon([(plain, (8,))], 0.1).step()
+    Muon([(decayed, (8,))], 0.1, weight_decay=0.5).step()
+    assert torch.allclose(decayed, plain - 0.05 * before, atol=1e-6)

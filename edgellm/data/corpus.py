@@ -1,13 +1,8 @@
-"""The home corpus: seeded training lines and four held-out sets, `command<TAB>Intent key= value ...<TAB>reply` a line.
+"""The home corpus: seeded training and validation lines, `command<TAB>Intent key= value ...<TAB>reply` a line.
 
-| file | lines from | values from |
-|---|---|---|
-| train.tsv | training templates | training words |
-| valid.tsv, heldout.tsv | training templates | training words; commands that train.tsv lacks |
-| templates.tsv | templates never expanded for training | training words |
-| values.tsv | training templates | held-out words |
-
-Source: home-assistant-intents (Apache-2.0), expanded with hassil. The same seed gives the same bytes.
+Lines come from training templates and training words alone; what the committed test sets (`edgellm.data.testsets`) ask never
+occurs among them. Sources: home-assistant-intents (Apache-2.0) expanded with hassil, the project's own phrasings.
+The same seed gives the same bytes.
 """
 
 from __future__ import annotations
@@ -18,32 +13,35 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
 
 from edgellm import files, progress
+from edgellm.data import testsets
 from edgellm.data.expand import Example, Expander
 from edgellm.data.templates import Grammar, Template, load_grammar
+from edgellm.data.testsets import normal_form
 from edgellm.data.words import Values
 from edgellm.errors import TrainingError, UsageError
 
 HELD_TEMPLATES_ONE_IN = 14
+FREE_SHARE = 0.55  # of the lines, from the project's own phrasings
 DRAWS_PER_LINE = 60  # before a split counts as exhausted
-SPLITS = ("train", "valid", "heldout", "templates", "values")
+SPLITS = ("train", "valid")
 Row = tuple[str, str, str]  # command, target, reply
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusSize:
-    """Lines per split; `heldout` counts for each of the three held-out sets."""
+    """Lines per split."""
 
     train: int
     valid: int = 300
-    heldout: int = 500
 
 
 def write_corpus(folder: Path, size: CorpusSize, seed: int) -> None:
     """Draw the corpus and write `SPLITS` as .tsv files and `corpus.json` into `folder`."""
-    if size.train < 1 or size.heldout < 1 or size.valid < 1:
+    if size.train < 1 or size.valid < 1:
         raise UsageError(f"corpus sizes must be positive, not {size}")
     splits = draw_corpus(size, seed)
     for name, examples in splits.items():
@@ -74,27 +72,14 @@ def read_split(folder: Path, name: str) -> list[Row]:
 
 
 def draw_corpus(size: CorpusSize, seed: int) -> dict[str, list[Example]]:
-    """All splits; no command of a held-out split occurs in `train`, compared without case and punctuation."""
+    """Both splits; no command of the test sets or of `valid` is in `train`, compared by `normal_form`."""
     source = load_grammar()
-    known, unseen = split_templates(source.templates)
-    rng = random.Random(seed)
-    seen: set[str] = set()
-    total = size.train + size.valid + 3 * size.heldout
-    with progress.track("Corpus", total=total) as bar:
-
-        def draw(count: int, templates: Iterable[Template], held_values: bool) -> list[Example]:
-            sampler = Sampler(source, list(templates), rng, held_values)
-            return draw_unique(count, sampler.draw, seen, lambda: bar.advance(1))
-
-        held = {
-            "heldout": draw(size.heldout, known, False),
-            "templates": draw(size.heldout, unseen, False),
-            "values": draw(size.heldout, known, True),
-            "valid": draw(size.valid, known, False),
-        }
-        train = draw(size.train, known, False)
-    splits = {"train": train, **held}
-    return {name: splits[name] for name in SPLITS}
+    sampler = Sampler(source, split_templates(source.templates)[0], random.Random(seed), held_values=False)
+    seen = testsets.asked()
+    with progress.track("Corpus", total=size.train + size.valid) as bar:
+        valid = draw_unique(size.valid, sampler.draw, seen, lambda: bar.advance(1))
+        train = draw_unique(size.train, sampler.draw, seen, lambda: bar.advance(1))
+    return {"train": train, "valid": valid}
 
 
 def draw_unique(
@@ -116,11 +101,6 @@ def draw_unique(
     )
 
 
-def normal_form(command: str) -> str:
-    """What two commands are compared by: lower case, no final punctuation."""
-    return command.lower().rstrip(".?! ")
-
-
 class Sampler:
     """Draws intents by the square root of their slot combinations, then a combination, then a template."""
 
@@ -129,31 +109,37 @@ class Sampler:
     ) -> None:
         self.rng, self.held_values = rng, held_values
         self.expander = Expander(source, rng, Values(rng, held_values))
-        groups: dict[str, dict[int, list[Template]]] = {}
-        for template in templates:
-            groups.setdefault(template.intent, {}).setdefault(template.group, []).append(template)
-        self.groups = {intent: list(by_group.values()) for intent, by_group in groups.items()}
-        self.intents = list(self.groups)
-        self.weights = [len(self.groups[intent]) ** 0.5 for intent in self.intents]
+        self.groups: dict[tuple[str, bool], list[list[Template]]] = {}
+        for _, members in groupby(templates, key=lambda template: template.group):
+            group = list(members)
+            self.groups.setdefault((group[0].intent, group[0].free), []).append(group)
+        self.intents = list(dict.fromkeys(intent for intent, _ in self.groups))
+        self.weights = [len(self._groups(intent, False)) ** 0.5 for intent in self.intents]
 
     def draw(self) -> Example:
         """One example; with held-out values only examples that hold one."""
         while True:
             intent = self.rng.choices(self.intents, self.weights)[0]
-            template = self.rng.choice(self.rng.choice(self.groups[intent]))
-            example = self.expander.expand(template)
+            groups = self._groups(intent, self.rng.random() < FREE_SHARE)
+            example = self.expander.expand(self.rng.choice(self.rng.choice(groups)))
             if example.copied or not self.held_values:
                 return example
 
+    def _groups(self, intent: str, free: bool) -> list[list[Template]]:
+        """The combinations of an intent from one source, or from the other when that has none."""
+        return self.groups.get((intent, free)) or self.groups[intent, not free]
+
 
 def split_templates(templates: Iterable[Template]) -> tuple[list[Template], list[Template]]:
-    """(for training, held out): a hash picks, and at most half of a slot combination is held out."""
+    """(for training, held out): a hash picks, and at most half of a slot combination is held out.
+
+    Templates that can produce a line of the free set (`testsets.barred`) are in neither.
+    """
+    barred = testsets.barred()
     known: list[Template] = []
     unseen: list[Template] = []
-    by_group: dict[int, list[Template]] = {}
-    for template in templates:
-        by_group.setdefault(template.group, []).append(template)
-    for group in by_group.values():
+    for _, members in groupby(templates, key=lambda template: template.group):
+        group = [template for template in members if (template.intent, template.sentence) not in barred]
         picked = [template for template in group if _picked(template)][: len(group) // 2]
         unseen += picked
         known += [template for template in group if template not in picked]

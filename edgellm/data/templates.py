@@ -1,4 +1,7 @@
-"""Sentence templates of home-assistant-intents, read once, with the grammar corrections of `grammar.json`."""
+"""Sentence templates, read once: home-assistant-intents with the corrections of `grammar.json`, and the project's own phrasings.
+
+`phrasings_*.json` say the same commands as people do, in the same schema as home-assistant-intents' own file.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from edgellm.errors import TrainingError
 if TYPE_CHECKING:
     from hassil.expression import Expression
 
+PHRASINGS = ("phrasings_house.json", "phrasings_media.json")
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -24,6 +29,7 @@ class Template:
     response: str  # key of the spoken response
     domains: tuple[str, ...]
     slots: dict[str, str] = field(default_factory=dict)  # slots that the combination fixes
+    free: bool = False  # from the project's own phrasings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +48,17 @@ def load_grammar() -> Grammar:
 
     Raises: TrainingError when home-assistant-intents or hassil is not installed.
     """
-    raw, fixes = _intents_file(), _fixes()
+    raw, fixes = _intents_file(), _own("grammar.json")
     templates: list[Template] = []
-    group = 0
-    for intent, body in raw["intents"].items():
-        for entry in body["data"]:
-            templates += _templates_of(intent, group, entry, fixes)
-            group += 1
-    return Grammar(
-        tuple(templates), raw["lists"], raw["expansion_rules"] | fixes["rules"], raw["responses"]["intents"]
-    )
+    rules = dict(raw["expansion_rules"]) | fixes["rules"]
+    for source, free in ((raw, False), *((_own(name), True) for name in PHRASINGS)):
+        for intent, body in source["intents"].items():
+            for entry in body["data"]:
+                group = templates[-1].group + 1 if templates else 0
+                templates += _templates_of(intent, group, entry, {} if free else fixes, free)
+        if free:
+            rules = _merged(rules, source["rules"])
+    return Grammar(tuple(templates), raw["lists"], rules, raw["responses"]["intents"])
 
 
 @cache
@@ -73,17 +80,26 @@ def _intents_file() -> dict[str, Any]:
     return dict(json.loads(folder.joinpath("data/en.json").read_text("utf-8")))
 
 
-def _fixes() -> dict[str, Any]:
-    return dict(json.loads(resources.files("edgellm.data").joinpath("grammar.json").read_text("utf-8")))
+def _own(name: str) -> dict[str, Any]:
+    return dict(json.loads(resources.files("edgellm.data").joinpath(name).read_text("utf-8")))
 
 
-def _templates_of(intent: str, group: int, entry: dict[str, Any], fixes: dict[str, Any]) -> list[Template]:
+def _merged(rules: dict[str, str], more: dict[str, str]) -> dict[str, str]:
+    for name, text in more.items():
+        if rules.get(name, text) != text:
+            raise TrainingError(f"rule <{name}> has two meanings: {rules[name]!r} and {text!r}")
+    return rules | more
+
+
+def _templates_of(
+    intent: str, group: int, entry: dict[str, Any], fixes: dict[str, Any], free: bool
+) -> list[Template]:
     fixed = {key: str(value) for key, value in entry.get("slots", {}).items()}
     domains = entry.get("requires_context", {}).get("domain") or fixed.get("domain") or ()
     domains = (domains,) if isinstance(domains, str) else tuple(domains)
     sentences = dict.fromkeys(_correct(text, fixes) for text in entry["sentences"])
     return [
-        Template(intent, group, text, entry.get("response", "default"), domains, fixed)
+        Template(intent, group, text, entry.get("response", "default"), domains, fixed, free)
         for text in sentences
         if text
     ]
@@ -91,6 +107,8 @@ def _templates_of(intent: str, group: int, entry: dict[str, Any], fixes: dict[st
 
 def _correct(sentence: str, fixes: dict[str, Any]) -> str:
     """The sentence after the replacements, or an empty string when it is dropped."""
+    if not fixes:
+        return sentence
     dropped = any(part in sentence for part in fixes["drop_containing"])
     if dropped or sentence in fixes["drop_exact"]:
         return ""

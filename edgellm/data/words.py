@@ -16,6 +16,7 @@ from typing import Any
 
 HELD_OUT_ONE_IN = 8
 BARE_NAME_SHARE = 0.2
+BARE_START_SHARE = 0.2  # of invented words begin with a vowel
 # Bare nouns that a template without a name already means ("turn on the lights").
 NEVER_BARE = frozenset({"light", "fan", "cover", "lawn_mower", "lock"})
 PROPER_DOMAINS = frozenset({"scene", "script", "todo", "weather", "input_boolean", "button"})
@@ -64,13 +65,16 @@ class Values:
         while True:
             syllables = self.rng.choice((1, 2, 2, 3))
             parts = [self.pick("onsets") + self.pick("vowels") for _ in range(syllables)]
+            if self.rng.random() < BARE_START_SHARE:
+                parts[0] = self.pick("vowels") + self.pick("codas")
             word = "".join(parts) + (self.pick("codas") if self.rng.random() < 0.7 else "")
             if is_held_out(word) == self.held_out:
                 return word
 
     def word(self) -> str:
-        """Any single word: mostly from the list, sometimes invented."""
-        return self.rng.choice(self.words) if self.rng.random() < 0.7 else self.invented()
+        """Any single word: from the list or invented, in training more often, so that copying is learned and not the words."""
+        listed = 0.7 if self.held_out else 0.55
+        return self.rng.choice(self.words) if self.rng.random() < listed else self.invented()
 
     def item(self) -> str:
         """A shopping item such as `oat milk`."""

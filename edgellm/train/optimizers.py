@@ -29,12 +29,16 @@ def orthogonalise(updates: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Steps every matrix by an orthogonal update; a fused weight is stepped section by section.
 
-    `matrices` are (parameter, rows of each section); the state of a parameter is its momentum.
+    `matrices` are (parameter, rows of each section); the state of a parameter is its momentum. Every step also takes
+    `lr * weight_decay` of a weight away (decoupled, Loshchilov and Hutter 2019): without it the updates, all of one size,
+    let weights and the residual stream grow without bound (Liu et al. 2025, "Muon is scalable").
     """
 
-    def __init__(self, matrices: Iterable[tuple[nn.Parameter, tuple[int, ...]]], lr: float) -> None:
+    def __init__(
+        self, matrices: Iterable[tuple[nn.Parameter, tuple[int, ...]]], lr: float, weight_decay: float = 0.0
+    ) -> None:
         pairs = list(matrices)
-        self.rows = dict(pairs)
+        self.rows, self.weight_decay = dict(pairs), weight_decay
         super().__init__([parameter for parameter, _ in pairs], {"lr": lr})
 
     @torch.no_grad()
@@ -44,6 +48,7 @@ class Muon(torch.optim.Optimizer):
         for parameter in self.param_groups[0]["params"]:
             if parameter.grad is None:
                 continue
+            parameter.mul_(1 - self.param_groups[0]["lr"] * self.weight_decay)
             momentum = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
             momentum.mul_(MOMENTUM).add_(parameter.grad)
             update = parameter.grad.add(momentum, alpha=MOMENTUM)

@@ -28,8 +28,10 @@ def clock(seconds: float) -> str:
 class Bar:
     """Counts work done; `fields` (loss, tokens/s, ...) are shown behind the bar."""
 
-    def __init__(self, label: str, total: float | None, stream: TextIO, now: float) -> None:
-        self.label, self.total, self.done = label, total, 0.0
+    def __init__(
+        self, label: str, total: float | None, stream: TextIO, now: float, done: float = 0.0
+    ) -> None:
+        self.label, self.total, self.done, self._before = label, total, done, done
         self._stream, self._start, self._drawn = stream, now, now
         self._terminal = stream.isatty()
         self._fields: dict[str, object] = {}
@@ -61,8 +63,9 @@ class Bar:
         if self.total:
             share = min(self.done / self.total, 1.0)
             parts.append(f"[{'#' * int(share * BAR_WIDTH):<{BAR_WIDTH}}] {share:4.0%}")
-            if 0 < share < 1:
-                parts.append(f"{clock(spent)} left {clock(spent / share - spent)}")
+            if share < 1 and self.done > self._before:
+                left = spent * (self.total - self.done) / (self.done - self._before)
+                parts.append(f"{clock(spent)} left {clock(left)}")
             else:
                 parts.append(clock(spent))
         else:
@@ -78,11 +81,13 @@ def _short(value: object) -> str:
 
 
 @contextlib.contextmanager
-def track(label: str, total: float | None = None, stream: TextIO | None = None) -> Iterator[Bar]:
-    """Show progress while the block runs; quiet when EDGELLM_PROGRESS=0."""
+def track(
+    label: str, total: float | None = None, stream: TextIO | None = None, done: float = 0.0
+) -> Iterator[Bar]:
+    """Show progress while the block runs; quiet when EDGELLM_PROGRESS=0. `done` of the total was there before."""
     quiet = os.environ.get("EDGELLM_PROGRESS") == "0"
     with open(os.devnull, "w") if quiet else contextlib.nullcontext(stream or sys.stderr) as out:
-        bar = Bar(label, total, out, time.monotonic())
+        bar = Bar(label, total, out, time.monotonic(), done)
         try:
             yield bar
         except BaseException:

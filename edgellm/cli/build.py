@@ -13,6 +13,9 @@ DISTILL_EXAMPLES = """\
 examples:
   edgellm distill models/home-260k/config.toml -o runs/home
   edgellm distill models/home-260k/config.toml -o runs/home --resume    go on after an interruption
+  edgellm distill models/home-260k/config.toml -o runs/home --until student
+  edgellm distill models/home-260k/config.toml -o runs/home --stage qat one stage; those it reads from are finished
+  torchrun --nproc-per-node 2 -m edgellm.cli.main distill models/home-260k/config.toml -o runs/home --device cuda
 """
 EXPORT_EXAMPLES = """\
 examples:
@@ -27,7 +30,7 @@ def add(commands: Commands) -> None:
     distill = command(
         commands,
         "distill",
-        "train a model from its recipe: teacher, student, QAT",
+        "train a model from its recipe: corpus, teacher, student, QAT, evaluation, integer model",
         run_distill,
         DISTILL_EXAMPLES,
     )
@@ -36,6 +39,14 @@ def add(commands: Commands) -> None:
         "-o", "--output", metavar="DIR", type=Path, required=True, help="folder for checkpoints and logs"
     )
     distill.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
+    distill.add_argument(
+        "--stage", metavar="NAME", help="this stage alone: corpus, teacher, student, qat, evaluate or export"
+    )
+    distill.add_argument("--until", metavar="NAME", help="the stages up to this one")
+    distill.add_argument("--device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")
+    distill.add_argument(
+        "--threads", metavar="N", type=int, default=1, help="CPU threads; 1 (default) repeats bit for bit"
+    )
     export = command(
         commands,
         "export",
@@ -58,12 +69,20 @@ def require(module: str, hint: str) -> None:
 
 
 def run_distill(options: argparse.Namespace) -> int:
-    """Train all stages of the recipe."""
+    """Train what the recipe describes, or the stages asked for."""
     require("torch", TRAIN_HINT)
     require("brevitas", TRAIN_HINT)
     from edgellm.train import distill
 
-    distill.run(options.config, options.output, options.resume)
+    distill.run(
+        options.config,
+        options.output,
+        options.resume,
+        options.stage,
+        options.until,
+        options.device,
+        options.threads,
+    )
     return 0
 
 

@@ -17,7 +17,7 @@ from edgellm.data.corpus import Row
 from edgellm.data.examples import Encoded, Examples
 from edgellm.data.tokenizer import PAD_ID
 
-__all__ = ["Batch", "Encoded", "Epoch", "balance", "make_batch", "pack"]
+__all__ = ["Batch", "Encoded", "Epoch", "balance", "lengths", "make_batch", "pack"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,20 @@ class Epoch(Sequence[Batch]):
 
 def pack(examples: Sequence[Encoded], batch_tokens: int, prompt_weight: float, rng: random.Random) -> Epoch:
     """One epoch in random order; a batch holds lines of similar length, at most `batch_tokens` with padding."""
-    lengths = examples.lengths() if isinstance(examples, Examples) else [len(ids) for ids, _ in examples]
-    keys = np.fromiter((length + rng.random() for length in lengths), np.float64, len(lengths))
+    tokens = lengths(examples)
+    keys = np.fromiter((length + rng.random() for length in tokens), np.float64, len(tokens))
     groups: list[array[int]] = []
     for index in np.argsort(keys, kind="stable").tolist():
-        if not groups or (len(groups[-1]) + 1) * lengths[index] > batch_tokens:
+        if not groups or (len(groups[-1]) + 1) * tokens[index] > batch_tokens:
             groups.append(array("I"))
         groups[-1].append(index)
     rng.shuffle(groups)
     return Epoch(examples, groups, prompt_weight)
+
+
+def lengths(examples: Sequence[Encoded]) -> list[int]:
+    """Tokens of each example."""
+    return examples.lengths() if isinstance(examples, Examples) else [len(ids) for ids, _ in examples]
 
 
 def make_batch(group: Sequence[Encoded], prompt_weight: float) -> Batch:

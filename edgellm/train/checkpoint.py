@@ -7,18 +7,21 @@ at any instant leaves the old checkpoint or the new one. about.json is the copy 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from edgellm import files
 from edgellm.errors import TrainingError
+from edgellm.numerics.model import Architecture
 
 WEIGHTS, ABOUT = "weights.safetensors", "about.json"
+TIED = "head.weight"  # stored once, as the embedding
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -42,19 +45,63 @@ def save(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Non
 
 def load(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and description; TrainingError when the folder is not a sound checkpoint."""
+    with _opened(folder) as file:
+        names = file.keys()
+        tensors = {name: file.get_tensor(name) for name in names}
+        return tensors, _about(file, folder)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """The description alone; TrainingError as `load`."""
+    with _opened(folder) as file:
+        return _about(file, folder)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
-            inside = (file.metadata() or {}).get(ABOUT)
-            names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
-        return tensors, json.loads(inside or (folder / ABOUT).read_text("utf-8"))
+            yield file
     except FileNotFoundError as error:
         missing = Path(error.filename or WEIGHTS).name
         raise TrainingError(f"{folder}: not a checkpoint, {missing} is missing") from None
     except (ValueError, SafetensorError) as error:
         raise TrainingError(f"{folder}: damaged checkpoint ({error}): train the stage again") from error
+
+
+def _about(file: Any, folder: Path) -> dict[str, Any]:
+    """Of the tensor file; checkpoints of the first version have about.json alone."""
+    inside = (file.metadata() or {}).get(ABOUT)
+    about: dict[str, Any] = json.loads(inside or (folder / ABOUT).read_text("utf-8"))
+    return about
+
+
+def model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model's part of a stage checkpoint."""
+    return {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+
+
+def fill(
+    model: nn.Module, tensors: dict[str, Tensor], about: dict[str, Any], arch: Architecture, folder: Path
+) -> None:
+    """Load a model's tensors; TrainingError says which dimension is another than the recipe's."""
+    stored = about.get("arch", {})
+    for name, wanted in dataclasses.asdict(arch).items():
+        if stored.get(name, wanted) != wanted:
+            raise TrainingError(
+                f"{folder}: the checkpoint does not fit the recipe's architecture: {name} is {stored[name]} there "
+                f"and {wanted} in the recipe"
+            )
+    try:
+        left_out, surplus = model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise TrainingError(
+            f"{folder}: the checkpoint does not fit the recipe's architecture: {error}"
+        ) from error
+    if wrong := [name for name in [*left_out, *surplus] if name != TIED]:
+        raise TrainingError(f"{folder}: not a checkpoint of this model: {wrong[0]} is missing or too much")
 
 
 def exists(folder: Path) -> bool:

@@ -22,6 +22,7 @@ class Plan:
 
     tokens: int
     lr: float = 0.02  # Muon, weight matrices
+    weight_decay: float = 0.2  # of the weight matrices, times lr a step
     embedding_lr: float = 0.004  # AdamW, the embedding
     batch_tokens: int = 1024
     prompt_weight: float = 0.1  # loss weight of the command's own tokens; the answer's is 1
@@ -65,6 +66,7 @@ class Recipe:
     least_per_intent: int = 3000
     bits: Bits = field(default_factory=Bits)
     saving: Saving = field(default_factory=Saving)
+    test_lines: int = 0  # of each test set that the finished models are measured on; 0: all
 
 
 def load(path: Path) -> Recipe:

@@ -1,179 +1,113 @@
-"""From a recipe to a quantised checkpoint: corpus, tokenizer, teacher, student, QAT, evaluation; every stage also alone.
+"""From a recipe to an integer model: every stage in order, a few of them, or one.
 
-    run(config, folder)                     all stages, in order
-    run(config, folder, stage="teacher")    one stage; the stages it needs must be there
+    run(config, folder)                     all stages
+    run(config, folder, stage="teacher")    one stage; the stages it reads from must be finished
+    run(config, folder, until="student")    the stages up to this one
 
-The folder holds `corpus/`, `tokenizer.json`, one checkpoint a stage, `log.csv`, and at the end `checkpoint/`, which
-`edgellm export` reads.
+The folder holds `corpus/`, `tokenizer.json`, one checkpoint a stage, `log.csv`, `loss.png`, `tensorboard/`, and at the
+end `checkpoint/`, which `edgellm export` reads, `metrics.json`, and `model/`, which `edgellm generate` runs.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from edgellm import files
-from edgellm.data.examples import Examples
 from edgellm.errors import TrainingError, UsageError
-from edgellm.numerics.model import Architecture
-from edgellm.train import calibrate, checkpoint, config, corpus_stage, evaluate
+from edgellm.train import checkpoint, config, parallel
 from edgellm.train.config import Recipe
-from edgellm.train.loop import Forward, Stage, model_tensors
-from edgellm.train.model import Decoder
-from edgellm.train.quant import QuantDecoder, Scheme
+from edgellm.train.restore import load_float, load_quantised
+from edgellm.train.stages import CHECKPOINT, STAGES, Job, asks_teacher
 
-CALIBRATION_LINES = 600
-CHECKPOINT = "checkpoint"
+__all__ = ["CHECKPOINT", "STAGES", "load_float", "load_quantised", "run"]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A recipe at work in a folder."""
-
-    recipe: Recipe
-    folder: Path
-    resume: bool
-
-    @property
-    def tokenizer(self) -> Path:
-        return self.folder / "tokenizer.json"
-
-    def examples(self, split: str) -> Examples:
-        """Encoded lines of a split; training lines of the home corpus with rare intents repeated."""
-        return corpus_stage.examples(self.recipe, self.folder, split)
-
-
-def run(path: Path, folder: Path, resume: bool = False, stage: str | None = None) -> None:
+def run(
+    path: Path,
+    folder: Path,
+    resume: bool = False,
+    stage: str | None = None,
+    until: str | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> None:
     """Train what the recipe at `path` describes.
 
     `resume` goes on from the checkpoints in `folder`; without it, a folder that already holds stages is an error.
-    Raises: ConfigError, TrainingError, UsageError (unknown stage).
+    With one thread, sums have one order: the same weights every time, on one machine. Under `torchrun` the processes
+    share every batch.
+
+    Raises: ConfigError, TrainingError, UsageError (unknown stage or device, used folder), BackendUnavailable (no CUDA).
     """
+    chosen = _chosen(stage, until)
+    if threads < 1:
+        raise UsageError(f"threads must be at least 1, not {threads}")
     recipe = config.load(path)
-    if stage is not None and stage not in STAGES:
-        raise UsageError(f"stage {stage!r} does not exist: choose from {', '.join(STAGES)}")
-    torch.set_num_threads(1)  # sums in one order: the same weights every time
-    job = Job(recipe, folder, resume)
-    chosen = [stage] if stage else list(STAGES)
-    done = [name for name in chosen if (folder / name).exists()]
-    if done and not resume:
+    torch.set_num_threads(threads)
+    with parallel.join(device) as place:
+        job = Job(recipe, folder, resume, place)
+        _refuse_used_folder(job, chosen)
+        for name in chosen:
+            _run_stage(job, name)
+
+
+def _chosen(stage: str | None, until: str | None) -> list[str]:
+    names = list(STAGES)
+    if stage and until:
+        raise UsageError(f"stage {stage!r} and until {until!r} exclude each other: give one")
+    for name in (stage, until):
+        if name is not None and name not in STAGES:
+            raise UsageError(f"stage {name!r} does not exist: choose from {', '.join(names)}")
+    if stage:
+        return [stage]
+    return names[: names.index(until) + 1] if until else names
+
+
+def _refuse_used_folder(job: Job, chosen: list[str]) -> None:
+    done = [name for name in chosen if (job.folder / name).exists()]
+    job.place.wait()  # before one of the processes writes anything
+    if done and not job.resume:
         raise UsageError(
-            f"{folder}: stage {done[0]} was already begun there: resume it, or take another folder"
+            f"{job.folder}: stage {done[0]} was already begun there: resume it, or take another folder"
         )
-    for name in chosen:
-        STAGES[name](job)
 
 
-def make_corpus(job: Job) -> None:
-    """Draw the corpus or take it in, and train the tokenizer, once."""
-    corpus_stage.make(job.recipe, job.folder)
+def _run_stage(job: Job, name: str) -> None:
+    step = STAGES[name]
+    for other in _inputs(name, job.recipe):
+        _require(job, name, other)
+    if step.together or job.place.writes:
+        step.run(job)
+    job.place.wait()
 
 
-def train_teacher(job: Job) -> None:
-    """The float teacher."""
-    torch.manual_seed(job.recipe.seed)
-    _train(job, "teacher", Decoder(job.recipe.teacher), job.recipe.teacher, None)
+def _inputs(name: str, recipe: Recipe) -> list[str]:
+    """The stages that a stage of this recipe reads from."""
+    plan = getattr(recipe, f"{name}_plan", None)
+    needs = STAGES[name].needs
+    return [other for other in needs if other != "teacher" or (plan is not None and asks_teacher(plan))]
 
 
-def train_student(job: Job) -> None:
-    """The float student; asks the teacher when its plan says so."""
-    torch.manual_seed(job.recipe.seed + 1)
-    _train(job, "student", Decoder(job.recipe.student), job.recipe.student, _teacher(job, "student"))
-
-
-def train_qat(job: Job) -> None:
-    """The student on the integer grid, distilled from the teacher."""
-    torch.manual_seed(job.recipe.seed + 2)
-    student = load_float(job.folder / "student", job.recipe.student)
-    scheme = _scheme(job, student)
-    model = QuantDecoder(job.recipe.student, scheme, job.recipe.bits.weight, job.recipe.bits.head)
-    model.load_float(student)
-    _train(job, "qat", model, job.recipe.student, _teacher(job, "qat"))
-    about = {
-        "name": job.recipe.name,
-        "description": job.recipe.description,
-        "arch": dataclasses.asdict(job.recipe.student),
-        "scheme": dataclasses.asdict(scheme),
-        "bits": dataclasses.asdict(job.recipe.bits),
-        "seed": job.recipe.seed,
-        "tokens": {name: _tokens(job, name) for name in ("teacher", "student", "qat")},
-        **corpus_stage.about(job.recipe),
-    }
-    checkpoint.save(job.folder / CHECKPOINT, model.state_dict(), about)
-    files.write_bytes(job.folder / CHECKPOINT / "tokenizer.json", job.tokenizer.read_bytes())
-
-
-def measure(job: Job) -> None:
-    """Metrics of the float student, the QAT model and the integer model on the three held-out sets."""
-    report = evaluate.compare(job.folder, job.recipe)
-    files.write_text(job.folder / "metrics.json", json.dumps(report, indent=2) + "\n")
-
-
-STAGES: dict[str, Callable[[Job], None]] = {
-    "corpus": make_corpus,
-    "teacher": train_teacher,
-    "student": train_student,
-    "qat": train_qat,
-    "evaluate": measure,
-}
-
-
-def load_float(folder: Path, arch: Architecture) -> Decoder:
-    """A float stage's model."""
-    tensors, _ = checkpoint.load(folder)
-    model = Decoder(arch)
-    try:
-        model.load_state_dict(model_tensors(tensors))
-    except RuntimeError as error:
+def _require(job: Job, name: str, other: str) -> None:
+    """TrainingError unless stage `other` is finished."""
+    missing = _missing(job, other)
+    if missing:
         raise TrainingError(
-            f"{folder}: the checkpoint does not fit the recipe's architecture: {error}"
-        ) from error
-    return model
+            f"{job.folder}: stage {name} needs stage {other}, {missing}: run --stage {other} first, with --resume if it was begun"
+        )
 
 
-def load_quantised(folder: Path) -> tuple[QuantDecoder, dict[str, object]]:
-    """The QAT model of a final `checkpoint/` folder, ready to run, and its description."""
-    tensors, about = checkpoint.load(folder)
-    try:
-        arch, scheme = Architecture(**about["arch"]), Scheme(**about["scheme"])
-        model = QuantDecoder(arch, scheme, about["bits"]["weight"], about["bits"]["head"])
-        left_out = model.load_state_dict(tensors, strict=False).missing_keys
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise TrainingError(f"{folder}: not a quantised checkpoint: {error}") from error
-    if wrong := [key for key in left_out if key != "head.weight"]:
-        raise TrainingError(f"{folder}: not a quantised checkpoint: {wrong[0]} is missing")
-    return model.eval(), about
-
-
-def _train(job: Job, name: str, model: torch.nn.Module, arch: Architecture, teacher: Forward | None) -> None:
-    plan = getattr(job.recipe, f"{name}_plan")
-    stage = Stage(name, model, arch, plan, job.folder / name, job.recipe.seed, teacher)
-    stage.run(job.examples("train"), job.examples("valid"), job.resume)
-
-
-def _teacher(job: Job, stage: str) -> Forward | None:
-    if getattr(job.recipe, f"{stage}_plan").distil == 0:
-        return None
-    return load_float(job.folder / "teacher", job.recipe.teacher).eval().requires_grad_(False)
-
-
-def _scheme(job: Job, student: Decoder) -> Scheme:
-    """The scales, measured once and kept beside the checkpoints so that a resumed run has the same."""
-    place = job.folder / "scheme.json"
-    if not place.exists():
-        lines = job.examples("train")
-        sample = random.Random(job.recipe.seed).sample(lines, min(CALIBRATION_LINES, len(lines)))
-        scheme = calibrate.choose(student, sample, job.recipe.bits.weight, job.recipe.bits.head)
-        files.write_text(place, json.dumps(dataclasses.asdict(scheme), indent=2) + "\n")
-    return Scheme(**json.loads(place.read_text("utf-8")))
-
-
-def _tokens(job: Job, stage: str) -> int:
-    state: dict[str, int] = checkpoint.load(job.folder / stage)[1]["state"]
-    return state["tokens"]
+def _missing(job: Job, stage: str) -> str:
+    """What keeps a stage from being finished; empty when it is."""
+    if stage == "corpus":
+        there = (job.folder / stage).is_dir() and job.tokenizer.is_file()
+        return "" if there else "which has not run there"
+    if not checkpoint.exists(job.folder / stage):
+        return "which has not run there"
+    tokens, wanted = checkpoint.describe(job.folder / stage)["state"]["tokens"], job.plan(stage).tokens
+    if tokens < wanted:
+        return f"which has seen {tokens:,} of {wanted:,} tokens"
+    if stage == "qat" and not checkpoint.exists(job.folder / CHECKPOINT):
+        return "which was stopped before its last checkpoint"
+    return ""

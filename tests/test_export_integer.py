@@ -102,6 +102,20 @@ def test_the_checkpoint_describes_itself(checkpoint, tmp_path):
     }
 
 
+def test_a_model_of_an_own_corpus_knows_its_framing_and_licence(checkpoint, tmp_path):
+    framing = {"template": "<s>{prompt}", "normalise": ["strip_spaces"]}
+    (checkpoint / "about.json").write_text(json.dumps({"prompt": framing, "licence": "CC0-1.0"}))
+    export_model(checkpoint, tmp_path / "own")
+    described = manifest.read(tmp_path / "own")
+    assert described.prompt == manifest.Prompt("<s>{prompt}", ("strip_spaces",))
+    assert described.licence == "CC0-1.0"
+    (checkpoint / "about.json").write_text('{"prompt": "<s>{prompt}"}')
+    with pytest.raises(
+        ExportError, match=r"about.json: prompt must hold template and normalise, and licence be there"
+    ):
+        export_model(checkpoint, tmp_path / "own")
+
+
 def test_metrics_beside_the_checkpoint(checkpoint, tmp_path):
     (checkpoint / "metrics.json").rename(checkpoint.parent / "metrics.json")
     export_model(checkpoint, tmp_path / "home")

@@ -18,6 +18,7 @@ def tokenizer():
 def test_rules_apply_in_order():
     assert prompt.normalise("  Turn ON\n the  Light!! ", RULES) == "turn on the light"
     assert prompt.normalise("Set 21.5", ["lowercase"]) == "set 21.5"
+    assert prompt.normalise("\n Once upon  a time. \n", ["strip_spaces"]) == "Once upon  a time."
     with pytest.raises(
         ModelUnsupported, match=r"prompt rule 'rot13' is not known \(known: lowercase, .*\): update edgellm"
     ):

@@ -1,10 +1,15 @@
 """Packing: every token once, answers weighted, padding silent."""
 
+import hashlib
+import json
 import random
 
 import pytest
 import torch
+from home_rows import ROWS
 
+from edgellm.data import tokenizer as bpe
+from edgellm.data.examples import Examples
 from edgellm.train.batches import balance, make_batch, pack
 
 pytestmark = pytest.mark.train
@@ -47,6 +52,26 @@ def test_order_follows_the_generator_alone():
         return [b.ids.tolist() for b in pack(examples(), 256, 0.1, random.Random(seed))]
 
     assert first(1) == first(1) != first(2)
+
+
+def test_home_batches_are_what_they_were(tmp_path):
+    """Recorded before batches were made on demand: shipped checkpoints and resumed runs rest on it."""
+    bpe.train_tokenizer(ROWS, 320, tmp_path / "t.json")
+    rows = balance(ROWS, 30, random.Random(3))
+    lines = bpe.encode_rows(bpe.load_tokenizer(tmp_path / "t.json"), rows)
+    for kept in (lines, Examples(lines)):
+        batches = pack(kept, 256, 0.1, random.Random("3:student:0"))
+        content = [[b.ids.tolist(), b.weight.tolist(), b.tokens] for b in batches]
+        assert hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16] == "6de9b9a89c1610f5"
+
+
+def test_batches_are_made_when_asked_for():
+    batches = pack(examples(), 256, 0.1, random.Random(1))
+    every = [b.ids.tolist() for b in batches]
+    assert [b.ids.tolist() for b in batches[1::3]] == every[1::3]
+    assert batches[-1].ids.tolist() == every[-1]
+    with pytest.raises(IndexError):
+        batches[len(batches)]
 
 
 def test_padding_has_no_say_in_the_loss():

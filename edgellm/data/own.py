@@ -25,6 +25,7 @@ from edgellm.errors import TrainingError
 
 SAMPLE_BYTES = 32 << 20  # of text that the tokenizer is trained on
 ABOUT = "corpus.json"
+NO_TRAINING = "the training part is empty: every line is held out, or asks what a corpus.valid file asks, too"
 
 
 @dataclass(slots=True)
@@ -59,9 +60,12 @@ def _sample(corpus: OwnCorpus, split: Split, found: Survey) -> Iterator[str]:
     stride = -(-found.size // SAMPLE_BYTES)
     lines = assigned(corpus, split, Tally(corpus.drop_bad_lines))
     chosen = (found.record for part, found in lines if part == TRAIN)
+    number = -1
     for number, record in enumerate(chosen):
         if number % stride == 0:
             yield from texts(corpus, record)
+    if number < 0:
+        raise TrainingError(NO_TRAINING)
 
 
 class Writer:
@@ -126,7 +130,7 @@ class Writer:
 
     def _check(self) -> None:
         if not self.counts[TRAIN].lines:
-            raise TrainingError("the training part is empty: give more lines, or lower corpus.valid_share")
+            raise TrainingError(NO_TRAINING)
         if not self.counts[VALID].lines:
             raise TrainingError(
                 f"the validation part is empty: raise corpus.valid_share ({self.corpus.valid_share}), "

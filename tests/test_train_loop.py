@@ -1,23 +1,26 @@
 """One stage: it learns, it resumes to the very same weights, it stops at a loss that is not finite."""
 
 import dataclasses
+import errno
 import random
 
 import pytest
 import torch
 from shapes import TINY
-from torch.nn import functional
 
+from edgellm import files
 from edgellm.errors import TrainingError
-from edgellm.train import loop
-from edgellm.train.config import Plan
-from edgellm.train.loop import Stage, distillation, make_optimizers, validation_loss
+from edgellm.train import checkpoint, logs, recorder
+from edgellm.train.config import Plan, Saving
+from edgellm.train.loop import Common, Stage, make_optimizers
 from edgellm.train.model import Decoder
+from edgellm.train.recorder import validation_loss
 
 pytestmark = pytest.mark.train
 torch.set_num_threads(1)
 
 PLAN = Plan(tokens=6000, batch_tokens=256, distil=0.5, distil_from=0.3, temperature=2.0)
+OFTEN = Saving(seconds=0.0, log_steps=2, valid_steps=5)
 
 
 def lines(count, seed):
@@ -30,53 +33,120 @@ def lines(count, seed):
 TRAIN, VALID = lines(200, 1), lines(40, 2)
 
 
-def stage(folder, plan=PLAN, teacher=True):
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    monkeypatch.setattr(recorder.curves, "draw", lambda folder: None)
+
+
+def stage(folder, plan=PLAN, teacher=True, saving=OFTEN):
     torch.manual_seed(3)
     other = Decoder(TINY).requires_grad_(False) if teacher else None
-    return Stage("student", Decoder(TINY), TINY, plan, folder / "student", 7, other)
+    return Stage("student", Decoder(TINY), TINY, plan, Common(folder, 7, saving), other)
 
 
 def weights(some_stage):
     return {name: value.clone() for name, value in some_stage.model.state_dict().items()}
 
 
+def kill_at(some_stage, step, monkeypatch):
+    """The stage's process is interrupted before that step."""
+    whole = some_stage._step
+
+    def dying(batch):
+        if some_stage.state.step == step:
+            raise KeyboardInterrupt
+        return whole(batch)
+
+    monkeypatch.setattr(some_stage, "_step", dying)
+
+
 def test_it_learns_and_logs(tmp_path):
-    trained = stage(tmp_path, dataclasses.replace(PLAN, tokens=16_000, distil=0.0), teacher=False)
+    plan = dataclasses.replace(PLAN, tokens=16_000, distil=0.0)
+    trained = stage(tmp_path, plan, teacher=False, saving=Saving())
     before = validation_loss(trained.model, VALID)
     state = trained.run(TRAIN, VALID, resume=False)
     assert validation_loss(trained.model, VALID) < 0.9 * before
     assert state.tokens >= 16_000
     assert state.epoch > 1
-    header, *rows = (tmp_path / "log.csv").read_text().splitlines()
-    assert header == "stage,step,tokens,loss,valid_loss"
-    assert rows[-1].startswith(f"student,{state.step},")
+    *_, last = logs.read(tmp_path)
+    assert (last["stage"], last["step"], last["tokens"]) == ("student", str(state.step), str(state.tokens))
+    assert float(last["valid_loss"]) == pytest.approx(state.valid_loss, abs=1e-5)
+
+
+def test_rows_and_validation_follow_the_steps(tmp_path):
+    stage(tmp_path).run(TRAIN, VALID, resume=False)
+    rows = logs.read(tmp_path)
+    last = int(rows[-1]["step"])
+    assert [int(row["step"]) for row in rows] == [
+        s for s in range(1, last + 1) if s % 2 == 0 or s % 5 == 0 or s == last
+    ]
+    assert {int(row["step"]) for row in rows if row["valid_loss"]} == {*range(5, last + 1, 5), last}
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """Weights of a run that nobody disturbed, saving nothing but its end."""
-    whole = stage(tmp_path_factory.mktemp("whole"))
-    whole.run(TRAIN, VALID, resume=False)
-    return weights(whole)
+    """Weights and log of a run that nobody disturbed, saving nothing but its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recorder.curves, "draw", lambda folder: None)
+        folder = tmp_path_factory.mktemp("whole")
+        whole = stage(folder, saving=dataclasses.replace(OFTEN, seconds=1e9))
+        whole.run(TRAIN, VALID, resume=False)
+        return weights(whole), (folder / "log.csv").read_bytes()
 
 
-@pytest.mark.parametrize("killed_after", [3, 11])
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path, monkeypatch, reference, killed_after):
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
-    first = stage(tmp_path)
-    step = first._step
-
-    def dying(batch):
-        if first.state.step == killed_after:
-            raise KeyboardInterrupt
-        step(batch)
-
-    monkeypatch.setattr(first, "_step", dying)
+@pytest.mark.parametrize(("seconds", "killed_after"), [(0.0, 3), (0.0, 11), (1e9, 4)])
+def test_a_killed_run_resumes_to_the_same_weights_and_log(
+    tmp_path, monkeypatch, reference, seconds, killed_after
+):
+    saving = dataclasses.replace(OFTEN, seconds=seconds)
+    first = stage(tmp_path, saving=saving)
+    kill_at(first, killed_after, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         first.run(TRAIN, VALID, resume=False)
-    second = stage(tmp_path)
+    second = stage(tmp_path, saving=saving)
     assert second.run(TRAIN, VALID, resume=True).step > killed_after
-    assert all(torch.equal(reference[name], value) for name, value in weights(second).items())
+    expected, log = reference
+    assert all(torch.equal(expected[name], value) for name, value in weights(second).items())
+    assert (tmp_path / "log.csv").read_bytes() == log
+
+
+def test_lines_logged_beyond_the_checkpoint_are_forgotten(tmp_path, monkeypatch, reference):
+    """The disk fills up at step 9: the checkpoint of step 8 stands, the log has gone further."""
+    first = stage(tmp_path)
+    save = first.save
+
+    def full_disk():
+        if first.state.step > 8:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save()
+
+    monkeypatch.setattr(first, "save", full_disk)
+    with pytest.raises(
+        TrainingError, match=r"student: the disk takes no more \(No space left on device\); every"
+    ):
+        first.run(TRAIN, VALID, resume=False)
+    assert checkpoint.describe(tmp_path / "student")["state"]["step"] == 8
+    second = stage(tmp_path)
+    second.run(TRAIN, VALID, resume=True)
+    expected, log = reference
+    assert all(torch.equal(expected[name], value) for name, value in weights(second).items())
+    assert (tmp_path / "log.csv").read_bytes() == log
+
+
+def test_a_full_disk_in_the_middle_of_a_write_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    first = stage(tmp_path)
+    writes = []
+
+    def fsync(handle):
+        writes.append(handle)
+        if len(writes) > 9:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    with pytest.raises(TrainingError, match=r"make room there, then go on with --resume"):
+        first.run(TRAIN, VALID, resume=False)
+    kept = checkpoint.describe(tmp_path / "student")["state"]["step"]
+    assert 0 < kept == first.state.step - 1
 
 
 def test_a_finished_stage_is_not_trained_again(tmp_path):
@@ -102,6 +172,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
     ):
         bad.run(TRAIN, VALID, resume=False)
     assert not (tmp_path / "none").exists()
+    assert all(torch.isfinite(value).all() for value in checkpoint.load(tmp_path / "student")[0].values())
 
 
 def test_teacher_is_asked_only_after_its_share(tmp_path):
@@ -117,23 +188,41 @@ def test_teacher_is_asked_only_after_its_share(tmp_path):
     assert min(asked) >= 0.3 * PLAN.tokens
 
 
-def test_distillation_is_zero_for_the_teacher_itself():
-    logits = torch.randn(2, 5, 9)
-    weight = torch.rand(2, 5)
-    assert float(distillation(logits, logits, weight, 2.0)) == pytest.approx(0.0, abs=1e-6)
-    assert float(distillation(logits, logits.flip(-1), weight, 1.0)) > 0.1
-
-
-def test_distillation_is_the_weighted_divergence():
-    a, b = torch.randn(1, 2, 4), torch.randn(1, 2, 4)
-    expected = functional.kl_div(a[0, 1].log_softmax(-1), b[0, 1].softmax(-1), reduction="sum")
-    assert float(distillation(a, b, torch.tensor([[0.0, 3.0]]), 1.0)) == pytest.approx(
-        float(expected), abs=1e-5
-    )
-
-
 def test_optimizers_share_the_parameters_between_them():
     model = Decoder(TINY)
     muon, adam = make_optimizers(model, TINY, PLAN)
     held = [len(optimizer.param_groups[0]["params"]) for optimizer in (muon, adam)]
     assert held == [4 * TINY.layers, 1]
+
+
+def test_another_architecture_is_refused_by_dimension(tmp_path):
+    stage(tmp_path).run(TRAIN, VALID, resume=False)
+    wider = dataclasses.replace(TINY, ffn=TINY.ffn + 8)
+    other = Stage("student", Decoder(wider), wider, dataclasses.replace(PLAN, distil=0.0), Common(tmp_path))
+    with pytest.raises(TrainingError, match=rf"ffn is {TINY.ffn} there and {wider.ffn} in the recipe"):
+        other.run(TRAIN, VALID, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "message"),
+    [
+        ([], VALID, "stage student: there is no training line"),
+        (TRAIN, [], "stage student: there is no validation line"),
+        (
+            [([1] * (TINY.context + 2), 4)],
+            VALID,
+            f"a training line needs {TINY.context + 1} positions, the context has {TINY.context}: shorten",
+        ),
+    ],
+)
+def test_lines_that_cannot_be_trained_on(tmp_path, train, valid, message):
+    with pytest.raises(TrainingError, match=message):
+        stage(tmp_path).run(train, valid, resume=False)
+
+
+def test_learning_rate_rises_then_falls(tmp_path):
+    some = stage(tmp_path, Plan(tokens=1000, warmup=0.1))
+    rates = []
+    for some.state.tokens in (0, 50, 100, 500, 1000):
+        rates.append(some.rate)
+    assert rates == pytest.approx([0.01, 0.475, 0.9, 0.5, 0.01])

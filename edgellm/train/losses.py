@@ -31,8 +31,13 @@ def distillation(
 ) -> Tensor:
     """KL from teacher to student with temperature (Hinton et al. 2015), scaled by its square.
 
-    logits and target are [rows, time, vocab], weight is [rows, time].
+    logits and target are [rows, time, vocab], weight is [rows, time]. Raises: TrainingError when vocab differs.
     """
+    if logits.shape[-1] != target.shape[-1]:
+        raise TrainingError(
+            f"the teacher's vocab is {target.shape[-1]}, the student's {logits.shape[-1]}: "
+            "logits are compared token by token, set distil = 0"
+        )
     student, teacher = (x.div(temperature).log_softmax(-1) for x in (logits, target))
     divergence = F.kl_div(student, teacher, log_target=True, reduction="none").sum(-1)
     return (divergence * weight).sum() / (weight.sum() if total is None else total) * temperature**2

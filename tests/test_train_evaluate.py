@@ -1,92 +1,112 @@
-"""Scores: what counts as right, intervals, greedy answers."""
+"""Torch models under test: losses, greedy answers, and the same measure for all three models of a run."""
+
+import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
+from evaluation_model import case_set
 from shapes import TINY
 
 from edgellm.data.tokenizer import END_ID
-from edgellm.train.evaluate import MOST_TOKENS, greedy, parse, score
+from edgellm.evaluation.examples import Example
+from edgellm.evaluation.sets import Case
+from edgellm.train import evaluate
+from edgellm.train.evaluate import TorchReader, greedy
 from edgellm.train.model import Decoder
 
 pytestmark = pytest.mark.train
 torch.set_num_threads(1)
 
-ROW = ("turn on the lamp", "HassTurnOn area= dining room name= lamp", "Turned on the light")
-RIGHT = "HassTurnOn area= dining room name= lamp\tTurned on the light"
-
-
-def test_answers_are_taken_apart():
-    answer = parse(RIGHT)
-    assert answer.intent == "HassTurnOn"
-    assert answer.slots == {"area": "dining room", "name": "lamp"}
-    assert answer.reply == "Turned on the light"
-
-
-@pytest.mark.parametrize("text", ["", "\t", "HassTurnOn", " area= x", "HassA b= \t\t"])
-def test_any_text_can_be_taken_apart(text):
-    parse(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "intent", "exact", "reply"),
-    [
-        (RIGHT, 100, 100, 100),
-        (RIGHT.replace("lamp", "lump"), 100, 0, 100),
-        (RIGHT.replace(" name= lamp", ""), 100, 0, 100),
-        (RIGHT.replace("\t", " item= milk\t"), 100, 0, 100),
-        (RIGHT.replace("TurnOn", "TurnOff"), 0, 0, 100),
-        (RIGHT.split("\t")[0], 100, 100, 0),
-        ("", 0, 0, 0),
-    ],
-)
-def test_what_counts(text, intent, exact, reply):
-    report = score([ROW], [text])
-    assert [report[name]["percent"] for name in ("intent", "exact", "reply")] == [intent, exact, reply]
-
-
-def test_intervals_are_wilsons():
-    report = score([ROW] * 100, [RIGHT] * 90 + [""] * 10)
-    assert report["lines"] == 100
-    assert report["exact"] == {"percent": 90.0, "low": 82.6, "high": 94.5}
-
 
 class Scripted:
-    """Says token `last + 1` until 20, then ends."""
+    """Says token `last + 1` until 20, then ends. `seen` are the shapes it was asked with."""
 
-    arch = TINY
+    def __init__(self, context=1000):
+        self.arch, self.seen = dataclasses.replace(TINY, context=context), []
 
     def step(self, ids, caches):
+        self.seen.append(tuple(ids.shape))
         following = torch.where(ids < 20, ids + 1, END_ID)
-        return torch.nn.functional.one_hot(following, 40).float(), caches
+        return 9 * F.one_hot(following, 40).float(), caches
+
+
+class Endless(Scripted):
+    def step(self, ids, caches):
+        return F.one_hot(torch.full_like(ids, 7), 40).float(), caches
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return Decoder(TINY).eval()
 
 
 def test_greedy_answers_each_prompt_in_its_place_and_stops_at_the_end():
-    assert greedy(Scripted(), [[1, 15], [18], [3, 17]]) == [[16, 17, 18, 19, 20], [19, 20], [18, 19, 20]]
+    assert greedy(Scripted(), [[1, 15], [18], [3, 17]], 64) == [
+        [16, 17, 18, 19, 20],
+        [19, 20],
+        [18, 19, 20],
+    ]
 
 
 def test_greedy_stops_by_itself():
-    class Endless(Scripted):
-        def step(self, ids, caches):
-            return torch.nn.functional.one_hot(torch.full_like(ids, 7), 40).float(), caches
-
-    assert greedy(Endless(), [[1]]) == [[7] * MOST_TOKENS]
+    assert greedy(Endless(), [[1]], 64) == [[7] * 64]
+    assert greedy(Endless(context=10), [[1] * 4, [1]], 64) == [[7] * 7, [7] * 10]
 
 
-def test_greedy_batches_answer_like_single_prompts():
-    torch.manual_seed(0)
-    model = Decoder(TINY).eval()
-    model.arch = TINY
+def test_greedy_batches_answer_like_single_prompts(model):
     prompts = [[1, 2, 3], [4, 5, 6], [7], [3, 2, 1]]
-    short = [answer[:8] for answer in greedy_within_context(model, prompts)]
-    assert short == [greedy_within_context(model, [prompt])[0][:8] for prompt in prompts]
+    assert greedy(model, prompts, 64) == [greedy(model, [prompt], 64)[0] for prompt in prompts]
 
 
-def greedy_within_context(model, prompts):
-    """TINY holds 24 positions."""
-    from edgellm.train import evaluate
+def readings(model, examples):
+    return [reading for _, reading in sorted(TorchReader(model).read(examples), key=lambda pair: pair[0])]
 
-    most, evaluate.MOST_TOKENS = evaluate.MOST_TOKENS, 12
-    try:
-        return greedy(model, prompts)
-    finally:
-        evaluate.MOST_TOKENS = most
+
+def test_losses_are_those_of_the_answer_alone(model):
+    examples = [Example([1, 2, 3], [4, 5], True), Example([7], [8, 9, 10, 2], True), Example([3], [4], False)]
+    for example, reading in zip(examples, readings(model, examples), strict=True):
+        with torch.no_grad():
+            logits = model(torch.tensor([example.prompt + example.expected]))[0].double().log_softmax(-1)
+        first = len(example.prompt) - 1
+        wanted = -sum(logits[first + i, token] for i, token in enumerate(example.expected))
+        assert reading.nats == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_answers_are_the_greedy_ones_wherever_they_go_wrong(model):
+    said = greedy(model, [[5, 6]], 8)[0]
+    examples = [
+        Example([5, 6], said, False),
+        Example([5, 6], [*said[:3], said[3] ^ 1, *said[4:]], False),
+        Example([5, 6], [said[0] ^ 1], True),
+    ]
+    assert [reading.answer[:8] for reading in readings(model, examples)] == [said] * 3
+
+
+def test_only_wrong_lines_are_generated():
+    model = Scripted()
+    right, wrong = Example([15], [16, 17, 18, 19, 20, END_ID], True), Example([18], [19, 19, END_ID], True)
+    assert [reading.answer for reading in readings(model, [right, wrong])] == [
+        [16, 17, 18, 19, 20],
+        [19, 20],
+    ]
+    assert model.seen == [(2, 6), (1, 1), (1, 1), (1, 1)]
+
+
+def test_passes_hold_lines_of_similar_length_and_are_bounded(monkeypatch):
+    monkeypatch.setattr(evaluate, "BATCH_TOKENS", 12)
+    model = Scripted()
+    examples = [Example([1] * n, [2], True) for n in (6, 2, 30, 3, 2, 3)]
+    assert len(readings(model, examples)) == 6
+    assert model.seen == [(4, 3), (1, 6), (1, 30)]
+
+
+def test_a_run_is_measured_on_its_own_held_out_records_or_on_the_shipped_sets(tmp_path, monkeypatch):
+    shipped = [case_set(Case(1, "a", "B"), name="free")]
+    monkeypatch.setattr(evaluate.sets, "shipped", lambda names: shipped)
+    assert evaluate.test_sets(tmp_path) is shipped
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "valid.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    (own,) = evaluate.test_sets(tmp_path)
+    assert (own.name, own.commands, len(own.cases)) == ("valid", False, 1)

@@ -11,11 +11,11 @@ name = "tiny"
 description = "for tests"
 seed = 3
 least_per_intent = 8
+test_lines = 2
 
 [corpus]
 train = 900
 valid = 20
-heldout = 2
 
 [teacher]
 vocab = 360

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from edgellm._version import __version__
-from edgellm.cli import build, demo, doctor, generate, hardware, models
+from edgellm.cli import build, demo, doctor, evaluate, generate, hardware, models
 from edgellm.errors import EdgeLLMError
 
 EPILOG = """\
@@ -18,6 +18,7 @@ examples:
   edgellm generate home-260k -p "set a timer" --backend sim --json
   edgellm distill models/home-260k/config.toml -o runs/home  train a model from its recipe
   edgellm export runs/home/checkpoint -o runs/home/model     checkpoint to integer ONNX
+  edgellm eval home-260k                                     how good it is, on four test sets
   edgellm compile home-260k --board aup-zu3 -o out/zu3       model to accelerator RTL
   edgellm simulate out/zu3 --verify -p "lock the door"       every stream against the golden model
   edgellm doctor                                             what works here, and why not
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"edgellm {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (generate, models, build, hardware, demo, doctor):
+    for module in (generate, models, build, evaluate, hardware, demo, doctor):
         module.add(commands)
     return top
 

@@ -54,6 +54,7 @@ def from_qonnx(path: str | Path) -> IntegerModel:
         silu_table=silu_table(reader.scale("gate"), reader.scale("silu")),
         rope_cos=cos,
         rope_sin=sin,
+        metadata={layout.LOGIT_STEP_KEY: repr(reader.scale("logits"))},
     )
     validate(model)
     return model

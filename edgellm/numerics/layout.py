@@ -16,6 +16,7 @@ OPSET = 21
 IR_VERSION = 10
 NUMERICS_VERSION = 1
 METADATA_KEY = "edgellm"
+LOGIT_STEP_KEY = "edgellm.logit_step"  # metadata: the real value of one step of the logits, in decimal
 BATCH = "B"  # the symbolic dimension: slots that step together
 LINEARS = ("qkv", "attn_out", "gate_up", "down", "head")
 

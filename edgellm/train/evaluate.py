@@ -1,143 +1,141 @@
-"""Does the model do its job: intent right, every slot right, reply right, on commands it has never seen.
+"""Torch models under test: the float student and the quantised one get the same measure as the integer model.
 
-The same measure for the float student, the quantised model in torch, and the integer model that is shipped.
+`edgellm.evaluation` has the measure; here is what needs torch, and the comparison at the end of a distillation.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from edgellm import progress
-from edgellm.data import corpus
-from edgellm.data import tokenizer as bpe
+from edgellm.data.tokenizer import END_ID, PAD_ID
+from edgellm.evaluation import sets
+from edgellm.evaluation.examples import Codec, Example, Reader, Reading
+from edgellm.evaluation.integer import IntegerReader, logit_step
+from edgellm.evaluation.measure import measure_all
+from edgellm.evaluation.sets import CaseSet
+from edgellm.numerics.model import Architecture
 from edgellm.train.config import Recipe
 from edgellm.train.model import Cache
 
-SETS = {"heldout": "held-out expansions", "templates": "unseen templates", "values": "unseen slot values"}
-LINES = 500
-MOST_TOKENS = 64
-Answerer = Callable[[Sequence[list[int]]], list[list[int]]]  # prompts -> answers without the end token
-_SLOT = re.compile(r" (\w+)= ")
+BATCH_TOKENS = 8192  # of one forward pass, padding included
 
 
 class Stepper(Protocol):
     """A model that can be asked token by token."""
 
+    arch: Architecture
+
     def step(self, ids: Tensor, caches: Cache) -> tuple[Tensor, Cache]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer taken apart."""
+class TorchReader:
+    """A `Reader` of a torch model: one padded pass gives every loss, and only lines it gets wrong are generated."""
 
-    intent: str
-    slots: dict[str, str]
-    reply: str
+    def __init__(self, model: Stepper) -> None:
+        self._model = model
 
+    def read(self, examples: Sequence[Example]) -> Iterator[tuple[int, Reading]]:
+        """(index, reading) of every example, in passes of at most `BATCH_TOKENS`."""
+        for indices in _passes(examples):
+            yield from self._read([(index, examples[index]) for index in indices])
 
-def parse(text: str) -> Answer:
-    """`Intent key= value key= value<TAB>reply` taken apart; missing parts are empty."""
-    target, _, reply = text.partition("\t")
-    head, *rest = _SLOT.split(target)
-    return Answer(head.strip(), dict(zip(rest[::2], rest[1::2], strict=True)), reply)
+    def _read(self, group: Sequence[tuple[int, Example]]) -> Iterator[tuple[int, Reading]]:
+        nats, answers = self._forced([example for _, example in group])
+        missing = [place for place, answer in enumerate(answers) if answer is None]
+        room = max((group[place][1].room for place in missing), default=0)
+        generated = greedy(self._model, [group[place][1].prompt for place in missing], room)
+        for place, tokens in zip(missing, generated, strict=True):
+            answers[place] = tokens
+        for (index, _), loss, answer in zip(group, nats, answers, strict=True):
+            yield index, Reading(answer or [], loss)
 
-
-def score(expected: Sequence[corpus.Row], answers: Sequence[str]) -> dict[str, Any]:
-    """Percentages over the rows: intent, exact (intent and all slots), reply; with 95 % Wilson intervals."""
-    counts = {"intent": 0, "exact": 0, "reply": 0}
-    for (_, target, reply), text in zip(expected, answers, strict=True):
-        want, got = parse(f"{target}\t{reply}"), parse(text)
-        counts["intent"] += got.intent == want.intent
-        counts["exact"] += (got.intent, got.slots) == (want.intent, want.slots)
-        counts["reply"] += got.reply == want.reply
-    return {"lines": len(expected), **{name: _share(count, len(expected)) for name, count in counts.items()}}
-
-
-def _share(count: int, total: int) -> dict[str, float]:
-    """Percent with its Wilson score interval (Wilson 1927)."""
-    z, p = 1.96, count / total
-    centre, spread = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    low, high = ((centre + sign * spread) / (1 + z * z / total) for sign in (-1, 1))
-    return {"percent": round(100 * p, 1), "low": round(100 * low, 1), "high": round(100 * high, 1)}
+    @torch.no_grad()
+    def _forced(self, examples: Sequence[Example]) -> tuple[list[float], list[list[int] | None]]:
+        """Loss of each expected answer, and the greedy answers that are known from it."""
+        ids = pad_sequence([torch.tensor(example.fed) for example in examples], True, PAD_ID)
+        logits, _ = self._model.step(ids, [None] * self._model.arch.layers)
+        losses: list[float] = []
+        answers: list[list[int] | None] = []
+        for row, example in zip(logits, examples, strict=True):
+            rows = row[len(example.prompt) - 1 : len(example.fed)].double()
+            losses.append(float(F.cross_entropy(rows, torch.tensor(example.expected), reduction="sum")))
+            answers.append(example.confirmed(rows.argmax(-1).tolist()))
+        return losses, answers
 
 
 @torch.no_grad()
-def greedy(model: Stepper, prompts: Sequence[list[int]]) -> list[list[int]]:
-    """Greedy answers of a torch model; prompts of equal length run together."""
+def greedy(model: Stepper, prompts: Sequence[list[int]], most: int) -> list[list[int]]:
+    """Greedy answers of at most `most` tokens without the end token; prompts of equal length run together."""
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, ids in enumerate(prompts):
         by_length[len(ids)].append(index)
     answers: list[list[int]] = [[] for _ in prompts]
-    for indices in by_length.values():
-        rows = _greedy_rows(model, torch.tensor([prompts[i] for i in indices]))
+    for length, indices in by_length.items():
+        room = min(most, model.arch.context - length + 1)
+        rows = _greedy_rows(model, torch.tensor([prompts[i] for i in indices]), room)
         for index, row in zip(indices, rows, strict=True):
-            answers[index] = row[: row.index(bpe.END_ID)] if bpe.END_ID in row else row
+            answers[index] = row[: row.index(END_ID)] if END_ID in row else row
     return answers
 
 
-def _greedy_rows(model: Stepper, ids: Tensor) -> list[list[int]]:
-    caches: Cache = [None] * model.arch.layers  # type: ignore[attr-defined]
+def _greedy_rows(model: Stepper, ids: Tensor, most: int) -> list[list[int]]:
+    caches: Cache = [None] * model.arch.layers
     picked: list[Tensor] = []
     done = torch.zeros(len(ids), dtype=torch.bool)
-    while len(picked) < MOST_TOKENS and not done.all():
+    while len(picked) < most and not done.all():
         logits, caches = model.step(ids, caches)
         ids = logits[:, -1].argmax(-1, keepdim=True)
         picked.append(ids)
-        done |= ids[:, 0] == bpe.END_ID
+        done |= ids[:, 0] == END_ID
     return torch.cat(picked, 1).tolist()
 
 
-def on_sets(folder: Path, tokenizer: Path, answer: Answerer, label: str) -> dict[str, Any]:
-    """Scores of one model on the three held-out sets of a corpus folder."""
-    library = bpe.load_tokenizer(tokenizer)
-    report = {}
-    with progress.track(f"Evaluating {label}", len(SETS)) as bar:
-        for name in SETS:
-            rows = corpus.read_split(folder, name)[:LINES]
-            prompts = [ids[:length] for ids, length in bpe.encode_rows(library, rows)]
-            texts = [bpe.decode(library, ids) for ids in answer(prompts)]
-            report[name] = score(rows, texts)
-            bar.advance(exact=report[name]["exact"]["percent"])
-    return report
-
-
-def integer_answers(model: Path) -> Answerer:
-    """The shipped integer model on the fastest exact back end here."""
-    from edgellm.runtime import registry
-
-    backend, _ = registry.choose(registry.AUTO)
-
-    def answer(prompts: Sequence[list[int]]) -> list[list[int]]:
-        session = backend.open(model)
-        try:
-            return [list(session.stream(ids, MOST_TOKENS, frozenset([bpe.END_ID]))) for ids in prompts]
-        finally:
-            session.close()
-
-    return answer
-
-
 def compare(folder: Path, recipe: Recipe) -> dict[str, Any]:
-    """Metrics of float student, quantised model and integer model of a finished run."""
+    """Model (float, quantised, integer) -> set -> `scores.score` of a finished run; exports the integer model."""
     from edgellm.export.integer import export_model
+    from edgellm.runtime.llm import load
     from edgellm.train.distill import CHECKPOINT, load_float, load_quantised
 
     export_model(folder / CHECKPOINT, folder / "model")
+    chosen = [entry.sample(recipe.test_lines or None) for entry in test_sets(folder)]
+    codec = Codec.of(folder / "model")
     student = load_float(folder / "student", recipe.student).eval()
     quantised, _ = load_quantised(folder / CHECKPOINT)
-    answerers: dict[str, Answerer] = {
-        "float": lambda prompts: greedy(student, prompts),
-        "quantised": lambda prompts: greedy(quantised, prompts),
-        "integer": integer_answers(folder / "model"),
-    }
-    tokenizer = folder / "tokenizer.json"
-    return {name: on_sets(folder / "corpus", tokenizer, answer, name) for name, answer in answerers.items()}
+    with load(folder / "model") as llm:
+        readers: dict[str, Reader] = {
+            "float": TorchReader(student),
+            "quantised": TorchReader(quantised),
+            "integer": IntegerReader(llm.session, llm.stop_ids, logit_step(llm.folder)),
+        }
+        return {label: _summaries(reader, codec, chosen, label) for label, reader in readers.items()}
+
+
+def test_sets(folder: Path) -> list[CaseSet]:
+    """What a run is measured on: the records held out of one's own corpus, the shipped sets for the home corpus."""
+    held_out = folder / "corpus" / "valid.jsonl"
+    return [sets.read(held_out, "valid")] if held_out.is_file() else sets.shipped(sets.available())
+
+
+def _summaries(reader: Reader, codec: Codec, chosen: Sequence[CaseSet], label: str) -> dict[str, Any]:
+    reports = measure_all(reader, codec, chosen, f"Evaluating {label} on")
+    return {name: report.summary() for name, report in reports.items()}
+
+
+def _passes(examples: Sequence[Example]) -> Iterator[list[int]]:
+    """Indices of examples of similar length, as many as fit `BATCH_TOKENS`; at least one."""
+    group: list[int] = []
+    for index in sorted(range(len(examples)), key=lambda index: len(examples[index].fed)):
+        if group and (len(group) + 1) * len(examples[index].fed) > BATCH_TOKENS:
+            yield group
+            group = []
+        group.append(index)
+    if group:
+        yield group

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgellm.errors import BackendUnavailable
 
 MODEL_FILE = "model.onnx"
 
@@ -30,3 +35,26 @@ class Session(Protocol):
     def close(self) -> None:
         """Free everything; a second call does nothing."""
         ...
+
+
+@runtime_checkable
+class LogitsSession(Protocol):
+    """A session that can also show its logits: golden and cpu; an accelerator that samples on chip has tokens only."""
+
+    logits_batch: int  # how many sequences a call should bring to be fast
+
+    def logits(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
+        """Logits int16 [time, vocab] of each sequence of tokens: row t is about what follows the tokens 0..t.
+
+        The sequences do not see each other and any number may be given. Raises the errors of `Session.stream`.
+        """
+        ...
+
+
+def with_logits(session: Session) -> LogitsSession:
+    """The session as one that shows logits; BackendUnavailable when its back end has tokens only."""
+    if isinstance(session, LogitsSession):
+        return session
+    raise BackendUnavailable(
+        f"back end {session.name} gives tokens only: metrics without loss, or --backend cpu"
+    )

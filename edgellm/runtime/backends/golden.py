@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgellm.numerics import onnxfile
+from edgellm.numerics.generation import check_request
 from edgellm.numerics.golden import GoldenModel
 from edgellm.runtime.backends.base import MODEL_FILE, Session
 
@@ -14,6 +18,7 @@ class GoldenSession:
     """A golden model; see `base.Session`."""
 
     name = "golden"
+    logits_batch = 1
 
     def __init__(self, model: GoldenModel) -> None:
         self._model = model
@@ -23,6 +28,15 @@ class GoldenSession:
     def stream(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: frozenset[int]) -> Iterator[int]:
         """Tokens of the greedy answer."""
         self.finish_reason = yield from self._model.stream(prompt_ids, max_tokens, stop_ids)
+
+    def logits(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
+        """Logits int16 [time, vocab] of each sequence."""
+        return [self._logits(ids) for ids in sequences]
+
+    def _logits(self, ids: Sequence[int]) -> NDArray[np.int16]:
+        check_request(self._model.arch, ids, 1)
+        cache = self._model.new_cache()
+        return np.stack([self._model.step(cache, token, position) for position, token in enumerate(ids)])
 
     def close(self) -> None:
         """Nothing is held."""

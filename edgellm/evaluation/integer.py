@@ -1,0 +1,93 @@
+"""The integer model under test, on any back end.
+
+Where the back end shows logits, a model reads prompt and expected answer once, many lines side by side. That gives the loss and
+the most likely token at each place: where these are the expected ones the greedy answer is known, and only the other
+lines are generated. Where it has tokens only, every line is generated and there is no loss.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgellm.errors import BackendUnavailable, ModelCorrupt
+from edgellm.evaluation.examples import Example, Reading
+from edgellm.numerics import layout, onnxfile
+from edgellm.runtime.backends.base import MODEL_FILE, LogitsSession, Session, with_logits
+
+ORDER_SEED = 0  # groups of similar length in mixed order, so that the time left is estimated well
+
+
+class IntegerReader:
+    """A `Reader` of an open session. `notes` say what cannot be measured and why."""
+
+    def __init__(self, session: Session, stop_ids: Collection[int], step: float | None) -> None:
+        """`step` is the real value of one logit, None when it is not known."""
+        self._session, self._stop_ids, self._step = session, frozenset(stop_ids), step
+        self._logits: LogitsSession | None = None
+        self.notes: list[str] = []
+        try:
+            self._logits = with_logits(session)
+        except BackendUnavailable as error:
+            self.notes.append(str(error))
+        if self._logits and step is None:
+            self.notes.append(f"no loss: {MODEL_FILE} does not store its logit step; export the model again")
+
+    def read(self, examples: Sequence[Example]) -> Iterator[tuple[int, Reading]]:
+        """(index, reading) of every example, groups of similar length together."""
+        if self._logits is None:
+            for index, example in enumerate(examples):
+                yield index, Reading(self._generate(example), None)
+            return
+        for indices in _groups(examples, self._logits.logits_batch):
+            seen = self._logits.logits([examples[index].fed for index in indices])
+            for index, logits in zip(indices, seen, strict=True):
+                yield index, self._reading(examples[index], logits)
+
+    def _reading(self, example: Example, logits: NDArray[np.int16]) -> Reading:
+        at_answer = logits[len(example.prompt) - 1 :]
+        answer = example.confirmed(at_answer.argmax(-1).tolist())
+        nats = (
+            None
+            if self._step is None
+            else cross_entropy(at_answer.astype(np.float64) * self._step, example.expected)
+        )
+        return Reading(self._generate(example) if answer is None else answer, nats)
+
+    def _generate(self, example: Example) -> list[int]:
+        return list(self._session.stream(example.prompt, example.room, self._stop_ids))
+
+
+def logit_step(folder: Path) -> float | None:
+    """Real value of one logit step, from the metadata of a folder's integer file; None in files that lack it."""
+    text = onnxfile.load(folder / MODEL_FILE).metadata.get(layout.LOGIT_STEP_KEY)
+    if text is None:
+        return None
+    try:
+        step = float(text)
+    except ValueError:
+        step = float("nan")
+    if not 0 < step < float("inf"):
+        raise ModelCorrupt(
+            f"{folder / MODEL_FILE}: metadata {layout.LOGIT_STEP_KEY} is {text!r}, not a positive number: export it again"
+        )
+    return step
+
+
+def cross_entropy(logits: NDArray[np.float64], expected: Sequence[int]) -> float:
+    """Sum of -ln softmax(logits)[expected] in nats; logits float64 [time, vocab], one expected token a row."""
+    shifted = logits - logits.max(-1, keepdims=True)
+    picked = shifted[np.arange(len(expected)), expected]
+    return float((np.log(np.exp(shifted).sum(-1)) - picked).sum())
+
+
+def _groups(examples: Sequence[Example], size: int) -> list[list[int]]:
+    """Indices in groups of similar length, in a mixed but fixed order."""
+    order = sorted(range(len(examples)), key=lambda index: len(examples[index].fed))
+    groups = [order[start : start + size] for start in range(0, len(order), size)]
+    random.Random(ORDER_SEED).shuffle(groups)
+    return groups

@@ -1,0 +1,121 @@
+"""The integer model under test: losses by hand, and the same answers with logits and without."""
+
+import math
+
+import numpy as np
+import pytest
+from evaluation_model import STEP, TokensOnly, model, write_model
+
+from edgellm.errors import ModelCorrupt
+from edgellm.evaluation.examples import Example, Reading
+from edgellm.evaluation.integer import IntegerReader, cross_entropy, logit_step
+from edgellm.numerics.golden import GoldenModel
+from edgellm.runtime.backends import cpu, golden
+
+pytestmark = pytest.mark.cpu
+
+EOS = 257
+OPENERS = {"cpu": cpu.open_session, "golden": golden.open_session}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("models") / "noise")
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """One that the model answers as expected, one with a wrong end, one wrong from the start."""
+    right = GoldenModel(model()).generate([5, 9, 3], 6).tokens
+    return [
+        Example([7], [1, 2, 3], True),
+        Example([5, 9, 3], right, False),
+        Example([5, 9, 3], [*right[:4], right[4] ^ 1], False),
+    ]
+
+
+def readings(session, examples, step=STEP):
+    return [reading for _, reading in sorted(IntegerReader(session, {EOS}, step).read(examples), key=index)]
+
+
+def index(pair):
+    return pair[0]
+
+
+@pytest.mark.parametrize("opener", OPENERS.values(), ids=OPENERS)
+def test_answers_are_the_greedy_ones_and_losses_those_of_the_logits(folder, examples, opener):
+    judge = GoldenModel(model())
+    got = readings(opener(folder), examples)
+    assert got[1].answer == examples[1].expected
+    for example, reading in zip(examples[::2], got[::2], strict=True):
+        assert reading.answer == judge.generate(example.prompt, example.room, {EOS}).tokens
+    for example, reading in zip(examples, got, strict=True):
+        assert reading.nats == pytest.approx(by_hand(judge, example), rel=1e-12)
+
+
+def by_hand(judge, example):
+    cache, total = judge.new_cache(), 0.0
+    for position, token in enumerate(example.fed):
+        logits = judge.step(cache, token, position)
+        place = position - len(example.prompt) + 1
+        if place >= 0:
+            real = [STEP * int(value) for value in logits]
+            top = max(real)
+            total += math.log(sum(math.exp(v - top) for v in real)) + top - real[example.expected[place]]
+    return total
+
+
+def test_tokens_alone_give_the_same_answers(folder, examples):
+    with_logits = readings(cpu.open_session(folder), examples)
+    without = readings(TokensOnly(cpu.open_session(folder)), examples)
+    assert without[0] == Reading(with_logits[0].answer, None)
+    assert [r.answer[: len(e.expected)] for r, e in zip(without, examples, strict=True)] == [
+        r.answer[: len(e.expected)] for r, e in zip(with_logits, examples, strict=True)
+    ]
+
+
+def test_a_known_answer_is_not_generated(folder, examples):
+    session = golden.open_session(folder)
+    asked = []
+    real = session.stream
+    session.stream = lambda prompt, *rest: asked.append(prompt) or real(prompt, *rest)
+    readings(session, examples)
+    assert asked == [examples[0].prompt, examples[2].prompt] or asked == [
+        examples[2].prompt,
+        examples[0].prompt,
+    ]
+
+
+def test_notes_say_what_is_missing(folder):
+    session = cpu.open_session(folder)
+    assert IntegerReader(session, (), STEP).notes == []
+    assert IntegerReader(session, (), None).notes == [
+        "no loss: model.onnx does not store its logit step; export the model again"
+    ]
+    assert IntegerReader(TokensOnly(session), (), STEP).notes == [
+        "back end sim gives tokens only: metrics without loss, or --backend cpu"
+    ]
+
+
+def test_without_a_step_there_is_no_loss(folder, examples):
+    assert [reading.nats for reading in readings(cpu.open_session(folder), examples, None)] == [None] * 3
+
+
+def test_the_step_comes_from_the_integer_file(folder, tmp_path):
+    assert logit_step(folder) == STEP
+    assert logit_step(write_model(tmp_path / "old", None)) is None
+
+
+@pytest.mark.parametrize("text", ["", "much", "0", "-1", "nan", "inf"])
+def test_a_damaged_step(tmp_path, text):
+    broken = write_model(tmp_path / "broken", text)
+    with pytest.raises(ModelCorrupt) as caught:
+        logit_step(broken)
+    assert str(caught.value) == (
+        f"{broken / 'model.onnx'}: metadata edgellm.logit_step is {text!r}, not a positive number: export it again"
+    )
+
+
+def test_cross_entropy():
+    logits = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])) + 900.0
+    assert cross_entropy(logits, [1, 2]) == pytest.approx(-math.log(0.25) - math.log(0.8))

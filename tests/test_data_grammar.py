@@ -75,3 +75,21 @@ def test_plurals():
 
 def test_marks_lie_in_the_private_use_area():
     assert 0xE000 <= grammar.FIRST_MARK <= 0xF8FF
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "turn the lights on in the kitchen",
+        "it is dark in here",
+        "set it to twenty one degrees",
+        "tell me how warm it is",
+        "twenty one minute timer",
+    ],
+)
+def test_right_english_stays(sentence):
+    assert repair(sentence) == sentence
+
+
+def test_names_of_people_are_singular():
+    assert fill("is \ue000 home", ["jonas"]) == "is jonas home"

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+
+from edgellm.data.words import word_lists
 
 FIRST_MARK = 0xE000  # first character of Unicode's private use area
 MARK = "[\ue000-\uf8ff]"
@@ -35,7 +38,12 @@ def plural(noun: str) -> str:
 
 def is_plural(value: str) -> bool:
     """True for a name such as `desk lamps`."""
-    return value.endswith("s") and not value.endswith(("ss", "us", "is"))
+    return value.endswith("s") and not value.endswith(("ss", "us", "is")) and value not in _people()
+
+
+@cache
+def _people() -> frozenset[str]:
+    return frozenset(word_lists()["people"])
 
 
 def _unit(match: re.Match[str]) -> str:
@@ -67,10 +75,11 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(half|1/2) (an|a) hours\b", r"\1 \2 hour"),
         (r"\band a 1/2\b", "and 1/2"),
         (r"\b(and (?:a )?(?:half|1/2)) (hour|minute)\b", r"\1 \2s"),
-        (r"\b(in|at|of|on) (in|at|here)\b", r"\2"),
+        (r"\b(?:in|at|of) (in|at)\b", r"\1"),
+        (r"\b(?:at|of) here\b", "here"),
         (r"^(make .*) to (\S+(?: (?:percent|%|degrees?|k|kelvin|white|light))?)$", r"\1 \2"),
         (r"^(tell me .*) like\b", r"\1"),
-        (r"^tell me (how|what)", r"\1"),
+        (r"^tell me (how|what)(?=(?:'s| (?:\w+ )?(?:is|are)) )", r"\1"),
         (r"\b(in|at|to) (upstairs|downstairs)\b", r"\2"),
         (r" +", " "),
     )
@@ -82,7 +91,9 @@ def repair(sentence: str) -> str:
     sentence = " ".join(sentence.split())
     sentence = re.sub(r"(\d|\w)-(hour|minute|second)s?(?! timer)\b", r"\1 \2", sentence)
     sentence = re.sub(r"-(hour|minute|second)s timer", r"-\1 timer", sentence)
-    sentence = re.sub(rf"\b(\d+|[a-z]+) {_UNITS}s?\b((?: timer)?)", _units_of_numbers, sentence)
+    sentence = re.sub(
+        rf"\b(\d+|(?:{'|'.join(_TENS)}) [a-z]+|[a-z]+) {_UNITS}s?\b((?: timer)?)", _units_of_numbers, sentence
+    )
     for pattern, text in _RULES:
         sentence = pattern.sub(text, sentence)
     return re.sub(r"\ban? (\d+|[a-z]+)", _article, sentence).strip()
@@ -90,7 +101,8 @@ def repair(sentence: str) -> str:
 
 def _units_of_numbers(match: re.Match[str]) -> str:
     number = match.group(1)
-    known = number.isdigit() or number in _NUMBERS or number in _TENS or number in ("a", "an", "hundred")
+    last = number.rsplit(" ", 1)[-1]
+    known = last.isdigit() or last in _NUMBERS or last in _TENS or number in ("a", "an", "hundred")
     return _unit(match) if known else match.group(0)
 
 

@@ -140,6 +140,10 @@ def test_tables_follow_the_settings(tmp_path, file):
     assert got.exp_table[0] == 255
 
 
+def test_the_step_of_the_logits_is_kept(tmp_path, file):
+    assert from_qonnx(file.write(tmp_path / "m.onnx")).metadata == {"edgellm.logit_step": "0.004"}
+
+
 def test_the_result_runs(tmp_path, file):
     got = from_qonnx(file.write(tmp_path / "m.onnx"))
     assert len(GoldenModel(got).generate([1, 2], 5).tokens) == 5

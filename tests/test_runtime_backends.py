@@ -13,12 +13,13 @@ from edgellm.errors import (
     ModelCorrupt,
     ModelNotFound,
     PromptTooLong,
+    UsageError,
 )
 from edgellm.export.graph import build_onnx
 from edgellm.numerics.golden import GoldenModel
 from edgellm.numerics.random import random_model
 from edgellm.runtime.backends import cpu, golden
-from edgellm.runtime.backends.base import MODEL_FILE
+from edgellm.runtime.backends.base import MODEL_FILE, with_logits
 
 pytestmark = pytest.mark.cpu
 
@@ -78,6 +79,52 @@ def test_requests_that_cannot_be_answered(session):
         answer(session, [1] * (TINY.context + 1))
 
 
+def test_logits_of_many_sequences_are_the_golden_ones(session):
+    """More than fit side by side, of every length; row t is about what follows t + 1 tokens."""
+    rng, judge = np.random.default_rng(1), GoldenModel(random_model(TINY, 1))
+    lengths = [1, TINY.context, *rng.integers(1, TINY.context, 40).tolist()]
+    sequences = [rng.integers(TINY.vocab, size=length).tolist() for length in lengths]
+    before = answer(session, [3], 8)
+    for ids, got in zip(sequences, with_logits(session).logits(sequences), strict=True):
+        cache = judge.new_cache()
+        want = [judge.step(cache, token, position) for position, token in enumerate(ids)]
+        assert got.dtype == np.int16
+        assert np.array_equal(got, want)
+    assert answer(session, [3], 8) == before
+
+
+def test_logits_are_not_changed_by_what_comes_later(session):
+    (first,) = session.logits([[1, 2, 3]])
+    kept = first.copy()
+    session.logits([[4, 5, 6]])
+    assert np.array_equal(first, kept)
+    assert len({row.tobytes() for row in first}) == 3
+
+
+def test_logits_that_cannot_be_given(session):
+    with pytest.raises(EmptyPrompt):
+        session.logits([[1], []])
+    with pytest.raises(PromptTooLong):
+        session.logits([[1] * (TINY.context + 1)])
+    with pytest.raises(UsageError, match=r"^prompt token 1 is 40; the vocabulary has tokens 0\.\.39$"):
+        session.logits([[1, TINY.vocab]])
+
+
+def test_a_back_end_with_tokens_only_says_so():
+    class Sampler:
+        name = "sim"
+
+        def stream(self, prompt_ids, max_tokens, stop_ids): ...
+
+        def close(self): ...
+
+    with pytest.raises(
+        BackendUnavailable,
+        match=r"^back end sim gives tokens only: metrics without loss, or --backend cpu$",
+    ):
+        with_logits(Sampler())
+
+
 @pytest.mark.parametrize("opener", OPENERS.values())
 def test_missing_and_damaged_models(opener, folder, tmp_path):
     with pytest.raises(ModelNotFound, match=r"model\.onnx: cannot be read"):
@@ -91,8 +138,9 @@ def test_a_closed_cpu_session_says_so(folder):
     session = cpu.open_session(folder)
     session.close()
     session.close()
-    with pytest.raises(BackendFailed, match="the session is closed: open the model again"):
-        answer(session, [1])
+    for ask in (lambda: answer(session, [1]), lambda: session.logits([[1]])):
+        with pytest.raises(BackendFailed, match="the session is closed: open the model again"):
+            ask()
 
 
 def test_without_onnx_runtime(folder, monkeypatch):

@@ -7,6 +7,9 @@ from edgellm.data.framing import Framer, cut_specials, texts
 from edgellm.data.records import JsonlCorpus, Record, TextCorpus
 from edgellm.data.tokenizer import END_ID, START_ID, TAB_ID, train_on_texts
 from edgellm.errors import TrainingError
+from edgellm.evaluation.examples import Codec
+from edgellm.evaluation.sets import Case, CaseSet
+from edgellm.manifest import Manifest
 from edgellm.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.train
@@ -47,6 +50,22 @@ def test_a_text_is_all_answer_and_its_prompt_is_a_beginning_of_it(file):
     assert (ids[:length], ids[-1]) == ([START_ID], END_ID)
     begun = prompt.prepare("turn the wheel\n", runtime, "<s>{prompt}", ("strip_spaces",), 64)
     assert ids[: len(begun)] == begun
+
+
+@pytest.mark.parametrize("kind", [JsonlCorpus, TextCorpus])
+def test_evaluation_encodes_as_training_does(file, kind):
+    corpus = kind((), special_tokens=SPECIALS)
+    answers = [*ODD, "one<step>two", "</s><pad>"]
+    records = [
+        Record("ask it" if kind is JsonlCorpus else "", text, n % 2 == 0) for n, text in enumerate(answers)
+    ]
+    described = Manifest("n", "d", {}, (END_ID,), {"context": 64}, corpus.framing)
+    cases = tuple(
+        Case(n, record.prompt, record.completion, ends=record.ends) for n, record in enumerate(records)
+    )
+    examples = Codec(described, Tokenizer.from_file(file)).examples(CaseSet("valid", file, "", cases, False))
+    for example, (ids, length) in zip(examples, Framer(file, corpus).encode(records), strict=True):
+        assert (example.prompt, example.expected) == (ids[:length], ids[length:])
 
 
 def test_control_tokens_never_come_from_text(file):

@@ -19,7 +19,12 @@ from edgellm.cli.main import parser
 OUT = Path(__file__).with_name("help.jsonl")
 WHAT = ("what does {0} do", "what is edgellm {0} for", "explain the command {0}", "tell me about {0}")
 HOW = ("how do i {0}", "which command can {0}", "i want to {0}", "i need to {0}")
-EXAMPLE = ("give me an example of {0}", "show me how to call {0}", "how do i use {0}", "an example for edgellm {0}")
+EXAMPLE = (
+    "give me an example of {0}",
+    "show me how to call {0}",
+    "how do i use {0}",
+    "an example for edgellm {0}",
+)
 OPTION = (
     "what does {1} of {0} do",
     "what is {1} for in {0}",

@@ -15,7 +15,7 @@ from edgellm.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 
 FILE = "manifest.json"
 FORMAT = 1
-NUMERICS_VERSION = 1
+NUMERICS_VERSIONS = (1, 2)
 TEMPLATE = "<s> {prompt}\t"
 NORMALISE = ("lowercase", "collapse_spaces", "strip_final_punctuation")
 
@@ -49,7 +49,7 @@ class Manifest:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    numerics_version: int = NUMERICS_VERSION
+    numerics_version: int = NUMERICS_VERSIONS[0]
     format: int = FORMAT
 
     @property
@@ -93,9 +93,8 @@ def parse(raw: bytes, path: Path) -> Manifest:
     except (ValueError, RecursionError):
         raise ModelCorrupt(f"{path}: not valid JSON: export or download the model again") from None
     reader = _Reader(data, path)
-    for key, known in (("format", FORMAT), ("numerics_version", NUMERICS_VERSION)):
-        if (found := reader.get(key, int)) != known:
-            raise ModelUnsupported(f"{path}: {key} is {found}; this edgellm reads {known}: update edgellm")
+    _known(reader, "format", (FORMAT,))
+    numerics_version = _known(reader, "numerics_version", NUMERICS_VERSIONS)
     prompt = _Reader(reader.get("prompt", dict), path, "prompt.")
     return Manifest(
         name=reader.get("name", str),
@@ -107,7 +106,16 @@ def parse(raw: bytes, path: Path) -> Manifest:
         metrics=reader.get("metrics", dict),
         licence=reader.get("licence", str),
         provenance=reader.get("provenance", dict),
+        numerics_version=numerics_version,
     )
+
+
+def _known(reader: _Reader, key: str, versions: tuple[int, ...]) -> int:
+    found: int = reader.get(key, int)
+    if found not in versions:
+        known = " and ".join(map(str, versions))
+        raise ModelUnsupported(f"{reader.path}: {key} is {found}; this edgellm reads {known}: update edgellm")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

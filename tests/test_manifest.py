@@ -129,11 +129,19 @@ def test_a_wrong_field_is_named(folder, change, field):
     refused(path, ModelCorrupt, f"{path}/manifest.json: field {field}")
 
 
-@pytest.mark.parametrize("key", ["format", "numerics_version"])
-def test_a_newer_model_asks_for_an_update(folder, key):
+@pytest.mark.parametrize(("key", "known"), [("format", "1"), ("numerics_version", "1 and 2")])
+def test_a_newer_model_asks_for_an_update(folder, key, known):
     path, _ = folder
-    edit(path, lambda m: m.update({key: 2}))
-    refused(path, ModelUnsupported, f"{path}/manifest.json: {key} is 2; this edgellm reads 1: update edgellm")
+    edit(path, lambda m: m.update({key: 3}))
+    message = f"{path}/manifest.json: {key} is 3; this edgellm reads {known}: update edgellm"
+    refused(path, ModelUnsupported, message)
+
+
+def test_the_version_of_the_contract_is_kept(folder):
+    path, _ = folder
+    assert manifest.read(path).numerics_version == 1
+    edit(path, lambda m: m.update(numerics_version=2))
+    assert manifest.read(path).numerics_version == 2
 
 
 def test_not_an_object(folder):

@@ -122,9 +122,9 @@ def header(change):
 
 def test_a_newer_contract():
     refuse(
-        header(lambda h: h.update(numerics_version=2)),
+        header(lambda h: h.update(numerics_version=3)),
         ModelUnsupported,
-        "m.onnx: numerics_version is 2; this edgellm reads 1: update edgellm",
+        "m.onnx: numerics_version is 3; this edgellm reads 1 and 2: update edgellm",
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from shapes import SMALL, TINY
 
 from edgellm.errors import ModelUnsupported
+from edgellm.numerics.model import Widths
 from edgellm.numerics.random import extreme_model, random_model
 from edgellm.numerics.validate import largest_accumulator, largest_scaled, validate
 
@@ -27,6 +28,10 @@ def with_qkv(layer, **fields):
 
 def numerics(**fields):
     return replace(MODEL, numerics=replace(MODEL.numerics, **fields))
+
+
+def widths(**fields):
+    return replace(MODEL, widths=Widths(**fields))
 
 
 def arch(**fields):
@@ -80,9 +85,16 @@ CASES = [
         with_qkv(1, shift=QKV.shift + 1),
         f"block1.qkv.shift is {QKV.shift + 1}; all layers share one, and block0 has {QKV.shift}",
     ),
+    (widths(activation=6), "widths.activation is 6; the contract allows 4 or 8"),
+    (widths(kv=2), "widths.kv is 2; the contract allows 4 or 8"),
+    (widths(embedding=9), "widths.embedding is 9; the contract allows 2..8"),
     (
-        with_qkv(1, weight_bits=5),
-        "block1.qkv.weight_bits is 5; all layers share one, and block0 has 4",
+        replace(widths(embedding=4), embedding=np.full_like(MODEL.embedding, 8)),
+        "embedding[0, 0] is 8; the contract allows -8..7",
+    ),
+    (
+        replace(numerics(norm_shift=25), widths=Widths(activation=4)),
+        "norm_shift is 25; the contract allows 1..24",
     ),
     (replace(MODEL, exp_table=changed(MODEL.exp_table, 0, 254)), "exp_table[0] is 254; it must be 255"),
     (replace(MODEL, exp_table=changed(MODEL.exp_table, 255, 1)), "exp_table[255] is 1; it must be 0"),

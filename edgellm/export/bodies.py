@@ -2,8 +2,31 @@
 
 Element types: 1 float, 3 int8, 5 int16, 6 int32, 11 double. Names with an underscore are parts of a body. Time goes
 into the number of operators that are left when ONNX Runtime has folded what does not depend on the inputs, so
-bodies are as short as exactness allows. Why every float below is exact: docs/numerics.md, "ONNX".
+bodies are as short as exactness allows. Why every float below is exact: docs/numerics.md, "ONNX". Bodies that depend on
+the widths of activations and caches are functions of them.
 """
+
+from edgellm.numerics.model import Widths
+
+BYTE = 8
+
+
+def limited(body: str, bits: int) -> str:
+    """The body with its int8 result `y` limited to `bits` bits."""
+    if bits == BYTE:
+        return body
+    start, _, call = body.rstrip().removesuffix("}").rpartition("y = ")
+    return f"{start}byte_y = {call.rstrip()}\n{_limit('byte_y', 'y', bits)}}}"
+
+
+def _limit(source: str, result: str, bits: int) -> str:
+    high = (1 << (bits - 1)) - 1
+    return f"""
+    least = Constant <value = int8 {{{-high - 1}}}> ()
+    most = Constant <value = int8 {{{high}}}> ()
+    {result} = Clip ({source}, least, most)
+"""
+
 
 EMBEDDING = """
 Embedding <shift> (token, table) => (y) {
@@ -172,7 +195,7 @@ ADD_CLIP_INT16 = """
 """
 
 # The rotation of one position as a matrix [head_dim, head_dim]: cos on the diagonal, +-sin beside it.
-ROPE = """
+_ROPE = """
 RoPE <heads, kv_heads> (qkv, position, cos, sin) => (y) {
     unit = Constant <value = float {0.0001220703125}> ()
     last = Constant <value_ints = [-1]> ()
@@ -221,16 +244,43 @@ RoPE <heads, kv_heads> (qkv, position, cos, sin) => (y) {
     qkf = Cast <to = 1> (qk)
     turned = MatMul (qkf, rotation)
     tie = Constant <value = float {0.00006103515625}> ()
+    ROUND
+    y = Reshape (all, rows)
+}
+"""
+
+_KV_BYTE = """
     up = Add (turned, tie)
     one = Constant <value = float {1.0}> ()
     point = Constant <value = int8 {0}> ()
     rounded = QuantizeLinear (up, one, point)
     all = Concat <axis = 1> (rounded, v)
-    y = Reshape (all, rows)
-}
 """
 
-ATTENTION = """
+
+def rope(kv_bits: int) -> str:
+    """RoPE; k and v leave with `kv_bits` bits. The tie is half a unit of q and k, so it decides no other rounding."""
+    if kv_bits == BYTE:
+        return _ROPE.replace("ROUND", _KV_BYTE)
+    narrow = f"""
+    one = Constant <value = float {{1.0}}> ()
+    point = Constant <value = int8 {{0}}> ()
+    query_counts = Concat <axis = 0> (h1, kv1)
+    q_turned, k_turned = Split <axis = 1> (turned, query_counts)
+    q_up = Add (q_turned, tie)
+    q_rounded = QuantizeLinear (q_up, one, point)
+    vf = Cast <to = 1> (v)
+    kv_wide = Concat <axis = 1> (k_turned, vf)
+    kv_up = Add (kv_wide, tie)
+    step = Constant <value = float {{{1 << (BYTE - kv_bits)}.0}}> ()
+    kv_rounded = QuantizeLinear (kv_up, step, point)
+    {_limit("kv_rounded", "kv_narrow", kv_bits)}
+    all = Concat <axis = 1> (q_rounded, kv_narrow)
+"""
+    return _ROPE.replace("ROUND", narrow)
+
+
+_ATTENTION = """
 Attention <heads, kv_heads, score_mult, score_shift>
 (qkv, position, keys, values, exp_table) => (y, keys_out, values_out) {
     zero = Constant <value_ints = [0]> ()
@@ -320,14 +370,29 @@ Attention <heads, kv_heads, score_mult, score_shift>
     r = Floor (ratio)
     mean = Mul (a, r)
     half_d = Constant <value = double {0.5}> ()
-    up = Add (mean, half_d)
+    SCALE
     whole = Floor (up)
-    byte = Cast <to = 3> (whole)
+    LIMIT
     width = Mul (h1, hd)
     y_shape = Concat <axis = 0> (batch, width)
     y = Reshape (byte, y_shape)
 }
 """
+
+
+def attention(widths: Widths) -> str:
+    """Causal attention: the mean of values of `widths.kv` bits, in `widths.activation` bits."""
+    scale, limit = "up = Add (mean, half_d)", "byte = Cast <to = 3> (whole)"
+    if widths.activation != widths.kv:
+        scale = f"""
+    fraction = Constant <value = double {{{2.0 ** (widths.activation - widths.kv)}}}> ()
+    fine = Mul (mean, fraction)
+    up = Add (fine, half_d)
+"""
+    if widths.activation < BYTE:
+        limit = f"full = Cast <to = 3> (whole)\n{_limit('full', 'byte', widths.activation)}"
+    return _ATTENTION.replace("SCALE", scale).replace("LIMIT", limit)
+
 
 # a negative index counts from the end: the table starts at gate 0 and goes on with -128
 SILU_GATE = """

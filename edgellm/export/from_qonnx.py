@@ -21,12 +21,13 @@ from onnx import helper, numpy_helper
 
 from edgellm.errors import ExportError
 from edgellm.numerics import layout
-from edgellm.numerics.model import Architecture, Block, IntegerModel, Linear, Numerics
+from edgellm.numerics.model import Architecture, Block, IntegerModel, Linear, Numerics, Widths
 from edgellm.numerics.tables import exp_table, rope_tables, silu_table
 from edgellm.numerics.validate import check_architecture, validate
 
 GRID_TOLERANCE = 1e-3  # relative distance of a multiplier from the integer it stands for
 SCALE_TOLERANCE = 1e-4
+_WIDTHS = tuple(field.name for field in dataclasses.fields(Widths))
 
 Float = NDArray[np.float64]
 
@@ -39,6 +40,7 @@ def from_qonnx(path: str | Path) -> IntegerModel:
     reader = _Reader(Path(path))
     arch, numerics = reader.record("arch", Architecture), reader.record("numerics", Numerics)
     check_architecture(arch)
+    widths = reader.widths()
     _check_fixed_scales(reader, arch, numerics)
     cos, sin = rope_tables(arch.context, arch.head_dim, reader.number("arch", "rope_theta"))
     embedding, _, _ = reader.weight("embedding.weight")
@@ -46,7 +48,7 @@ def from_qonnx(path: str | Path) -> IntegerModel:
         arch=arch,
         numerics=numerics,
         embedding=embedding,
-        blocks=tuple(_block(reader, arch, numerics, layer) for layer in range(arch.layers)),
+        blocks=tuple(_block(reader, arch, numerics, widths, layer) for layer in range(arch.layers)),
         head=_linear(
             reader, "head", "head", reader.scale("norm"), np.full(arch.vocab, reader.scale("logits"))
         ),
@@ -54,16 +56,18 @@ def from_qonnx(path: str | Path) -> IntegerModel:
         silu_table=silu_table(reader.scale("gate"), reader.scale("silu")),
         rope_cos=cos,
         rope_sin=sin,
+        widths=widths,
         metadata={layout.LOGIT_STEP_KEY: repr(reader.scale("logits"))},
     )
     validate(model)
     return model
 
 
-def _block(reader: _Reader, arch: Architecture, numerics: Numerics, layer: int) -> Block:
+def _block(reader: _Reader, arch: Architecture, numerics: Numerics, widths: Widths, layer: int) -> Block:
     norm, q, k, gate, residual = (reader.scale(n) for n in ("norm", "q", "k", "gate", "residual"))
     v, up = reader.scale_of_layer("v", layer), reader.scale_of_layer("up", layer)
     glu = reader.scale("silu") * up * 2.0**numerics.glu_shift
+    mixed = v * 2.0 ** (8 - widths.activation)  # attention leaves with these steps, whatever the cache has
     q_width, kv_width = arch.attention_width, arch.kv_heads * arch.head_dim
     qkv_out = np.repeat([q, k, v], [q_width, kv_width, kv_width])
     gate_up_out = np.repeat([gate, up], arch.ffn)
@@ -74,7 +78,7 @@ def _block(reader: _Reader, arch: Architecture, numerics: Numerics, layer: int) 
 
     return Block(
         qkv=linear("qkv", norm, qkv_out),
-        attn_out=linear("attn_out", v, residual_out),
+        attn_out=linear("attn_out", mixed, residual_out),
         gate_up=linear("gate_up", norm, gate_up_out),
         down=linear("down", glu, residual_out),
     )
@@ -161,6 +165,11 @@ class _Reader:
         if type(value) is not int:
             raise ExportError(f"{self.path}: setting {key}.{name} is {value!r}; it must be an integer")
         return value
+
+    def widths(self) -> Widths:
+        """Widths of activations, caches and embedding; 8 bits each in a file that does not tell."""
+        group = self._settings.get("widths", {}) if isinstance(self._settings, dict) else {}
+        return Widths(**{name: self.integer("widths", name) for name in _WIDTHS if name in group})
 
     def number(self, key: str, name: str) -> float:
         """Setting `key.name`, a positive number."""

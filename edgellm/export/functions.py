@@ -12,9 +12,11 @@ from onnx import FunctionProto, parser
 
 from edgellm.export import bodies
 from edgellm.numerics.layout import DOMAIN, OPSET
+from edgellm.numerics.model import Widths
 
 LINEAR = "Linear <shift, weight_bits> (x, weight, mult, bias) => (y)"
 LINEAR_RESIDUAL = "LinearResidual <shift, weight_bits> (x, residual, weight, mult, bias) => (y)"
+EIGHT = Widths()
 HEAD = "Head <shift, weight_bits> (x, weight, mult, bias) => (y)"
 
 
@@ -32,19 +34,20 @@ class Forms:
     fused_residual: bool = False  # of a narrow LinearResidual: scaled sum and residual fit 24 bits together
 
 
-def functions(forms: Forms) -> list[FunctionProto]:
-    """Every function of domain `edgellm`, version 1."""
+def functions(forms: Forms, widths: Widths = EIGHT) -> list[FunctionProto]:
+    """Every function of domain `edgellm`, version 1; narrow results are limited inside."""
     quantise = bodies.NARROW_QUANTISE
+    norm = bodies.RMS_NORM_NARROW if forms.norm_narrow else bodies.RMS_NORM_WIDE
     add = quantise + bodies.FUSED_ADD_TO_INT16 if forms.fused_residual else bodies.ADD_TO_INT16
     texts = [
         bodies.EMBEDDING,
-        bodies.RMS_NORM_NARROW if forms.norm_narrow else bodies.RMS_NORM_WIDE,
+        bodies.limited(norm, widths.activation),
         _linear(forms, LINEAR, quantise + bodies.TO_INT8, bodies.CLIP_INT8),
         _linear(forms, LINEAR_RESIDUAL, add, bodies.ADD_CLIP_INT16),
         _linear(forms, HEAD, quantise + bodies.TO_INT16, bodies.CLIP_INT16),
-        bodies.ROPE,
-        bodies.ATTENTION,
-        bodies.SILU_GATE,
+        bodies.rope(widths.kv),
+        bodies.attention(widths),
+        bodies.limited(bodies.SILU_GATE, widths.activation),
         bodies.ARG_MAX,
     ]
     header = f'<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>'

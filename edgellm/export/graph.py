@@ -46,13 +46,18 @@ def build_onnx(model: IntegerModel) -> onnx.ModelProto:
             helper.make_opsetid("", layout.OPSET),
             helper.make_opsetid(layout.DOMAIN, layout.DOMAIN_VERSION),
         ],
-        functions=functions(forms(model)),
+        functions=functions(forms(model), model.widths),
         ir_version=layout.IR_VERSION,
         producer_name="edgellm",
         producer_version=__version__,
     )
     helper.set_model_props(proto, model.metadata | {layout.METADATA_KEY: _header(model, scaling)})
     return proto
+
+
+def numerics_version(model: IntegerModel) -> int:
+    """The oldest version of the contract that has what the model needs."""
+    return layout.version(_scaling(model), model.widths)
 
 
 def forms(model: IntegerModel) -> Forms:
@@ -90,22 +95,33 @@ def _node(node: layout.Node) -> onnx.NodeProto:
 
 
 def _scaling(model: IntegerModel) -> dict[str, Scaling]:
-    first = model.blocks[0]
-    kinds: dict[str, Linear] = {kind: getattr(first, kind) for kind in layout.LINEARS[:-1]} | {
-        "head": model.head
+    kinds: dict[str, list[Linear]] = {
+        kind: [getattr(block, kind) for block in model.blocks] for kind in layout.LINEARS[:-1]
     }
-    return {kind: Scaling(linear.shift, linear.weight_bits) for kind, linear in kinds.items()}
+    groups = kinds | {"head": [model.head]}
+    return {
+        kind: Scaling(group[0].shift, tuple(lin.weight_bits for lin in group))
+        for kind, group in groups.items()
+    }
 
 
 def _header(model: IntegerModel, scaling: dict[str, Scaling]) -> str:
+    version = layout.version(scaling, model.widths)
+    widths = {"widths": dataclasses.asdict(model.widths)} if version > 1 else {}
     return json.dumps(
         {
-            "numerics_version": layout.NUMERICS_VERSION,
+            "numerics_version": version,
             "arch": dataclasses.asdict(model.arch),
             "numerics": dataclasses.asdict(model.numerics),
-            "linears": {kind: dataclasses.asdict(value) for kind, value in scaling.items()},
+            "linears": {kind: _entry(value) for kind, value in scaling.items()},
+            **widths,
         }
     )
+
+
+def _entry(scaling: Scaling) -> dict[str, int | list[int]]:
+    bits = scaling.weight_bits
+    return {"shift": scaling.shift, "weight_bits": bits[0] if scaling.uniform else list(bits)}
 
 
 def _interface(arch: Architecture) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:

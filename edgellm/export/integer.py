@@ -17,7 +17,7 @@ from edgellm import files, manifest
 from edgellm._version import __version__
 from edgellm.errors import ExportError
 from edgellm.export.from_qonnx import from_qonnx
-from edgellm.export.graph import build_onnx
+from edgellm.export.graph import build_onnx, numerics_version
 from edgellm.manifest import Manifest, Prompt
 from edgellm.numerics import onnxfile
 from edgellm.numerics.model import IntegerModel
@@ -99,6 +99,7 @@ def write_folder(
         metrics=metrics or {},
         licence=usage.licence,
         provenance={"edgellm": __version__, **(provenance or {})},
+        numerics_version=numerics_version(model),
     )
     manifest.write(folder, described)
 

@@ -18,7 +18,7 @@ Tap = Callable[[str, "int | None", NDArray[Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class KVCache:
-    """Keys and values of one slot, both int8 [layers, kv_heads, context, head_dim]."""
+    """Keys and values of one slot, both [layers, kv_heads, context, head_dim] in int8."""
 
     keys: NDArray[np.int8]
     values: NDArray[np.int8]
@@ -87,11 +87,11 @@ class GoldenModel:
         self, block: Block, layer: int, cache: KVCache, residual: NDArray[np.int16], position: int, seen: Tap
     ) -> NDArray[np.int16]:
         a, num, model = self.arch, self.model.numerics, self.model
-        normed = ops.rms_norm(residual, num.norm_shift)
+        normed = ops.rms_norm(residual, num.norm_shift, model.widths.activation)
         seen("attn_norm", layer, normed)
         qkv = _linear(block.qkv, normed, "qkv", layer, seen)
         cos, sin = model.rope_cos[position], model.rope_sin[position]
-        roped = ops.rope_qkv(qkv, a.heads + a.kv_heads, a.head_dim, cos, sin)
+        roped = ops.rope_qkv(qkv, a.heads + a.kv_heads, a.head_dim, cos, sin, model.widths.kv)
         seen("rope", layer, roped)
 
         heads = roped.reshape(-1, a.head_dim)
@@ -99,7 +99,13 @@ class GoldenModel:
         cache.values[layer, :, position] = heads[a.heads + a.kv_heads :]
         keys, values = cache.keys[layer, :, : position + 1], cache.values[layer, :, : position + 1]
         mixed = ops.attention(
-            heads[: a.heads], keys, values, model.exp_table, num.score_mult, num.score_shift
+            heads[: a.heads],
+            keys,
+            values,
+            model.exp_table,
+            num.score_mult,
+            num.score_shift,
+            model.widths,
         )
         seen("attention", layer, mixed)
         return _residual(block.attn_out, mixed, residual, ("attn_out_acc", "attn_residual"), layer, seen)
@@ -107,16 +113,17 @@ class GoldenModel:
     def _feed_forward(
         self, block: Block, layer: int, residual: NDArray[np.int16], seen: Tap
     ) -> NDArray[np.int16]:
-        normed = ops.rms_norm(residual, self.model.numerics.norm_shift)
+        bits = self.model.widths.activation
+        normed = ops.rms_norm(residual, self.model.numerics.norm_shift, bits)
         seen("ffn_norm", layer, normed)
         gate_up = _linear(block.gate_up, normed, "gate_up", layer, seen)
-        hidden = ops.silu_gate(gate_up, self.model.silu_table, self.model.numerics.glu_shift)
+        hidden = ops.silu_gate(gate_up, self.model.silu_table, self.model.numerics.glu_shift, bits)
         seen("glu", layer, hidden)
         return _residual(block.down, hidden, residual, ("down_acc", "ffn_residual"), layer, seen)
 
     def _head(self, residual: NDArray[np.int16], seen: Tap) -> NDArray[np.int16]:
         head = self.model.head
-        normed = ops.rms_norm(residual, self.model.numerics.norm_shift)
+        normed = ops.rms_norm(residual, self.model.numerics.norm_shift, self.model.widths.activation)
         seen("final_norm", None, normed)
         acc = ops.accumulate(normed, head.weight)
         seen("head_acc", None, acc)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgellm.numerics.model import Architecture, Numerics
+from edgellm.numerics.model import Architecture, Numerics, Widths
 
 DOMAIN = "edgellm"
 DOMAIN_VERSION = 1
 OPSET = 21
 IR_VERSION = 10
-NUMERICS_VERSION = 1
+NUMERICS_VERSIONS = (1, 2)  # 2 adds narrow activations, caches and embeddings, and weight widths per layer
 METADATA_KEY = "edgellm"
 LOGIT_STEP_KEY = "edgellm.logit_step"  # metadata: the real value of one step of the logits, in decimal
 BATCH = "B"  # the symbolic dimension: slots that step together
@@ -26,10 +26,14 @@ LOGITS, NEXT_TOKEN = "logits", "next_token"  # int16 [B, vocab], int64 [B]
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """What the linear layers of one kind share: the requantise shift and the weight width."""
+    """The linear layers of one kind: the requantise shift, which they share, and the weight width of each."""
 
     shift: int
-    weight_bits: int
+    weight_bits: tuple[int, ...]
+
+    @property
+    def uniform(self) -> bool:
+        return len(set(self.weight_bits)) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,12 @@ def linear_names(name: str) -> tuple[str, str, str]:
     return f"{name}.weight", f"{name}.mult", f"{name}.bias"
 
 
+def version(scaling: dict[str, Scaling], widths: Widths) -> int:
+    """The oldest version of the contract that has what the model needs."""
+    plain = widths == Widths() and all(group.uniform for group in scaling.values())
+    return NUMERICS_VERSIONS[0 if plain else 1]
+
+
 def nodes(arch: Architecture, numerics: Numerics, scaling: dict[str, Scaling]) -> list[Node]:
     """Every node of the graph in execution order; `scaling` has the keys of LINEARS."""
     embed = Node("embed", "Embedding", (TOKEN, "embedding"), ("embed",), {"shift": numerics.embed_shift})
@@ -63,7 +73,7 @@ def nodes(arch: Architecture, numerics: Numerics, scaling: dict[str, Scaling]) -
         result += block
         residual = block[-1].outputs[0]
     result.append(_norm("final_norm", residual, numerics))
-    result.append(_linear("head", "Head", ("final_norm",), LOGITS, scaling["head"]))
+    result.append(_linear("head", "Head", ("final_norm",), LOGITS, scaling["head"], 0))
     result.append(Node("argmax", "ArgMax", (LOGITS,), (NEXT_TOKEN,), {}))
     return result
 
@@ -82,7 +92,7 @@ def _block(
     middle, end = f"{b}.attn_residual", f"{b}.ffn_residual"
     return [
         _norm(f"{b}.attn_norm", residual, numerics),
-        _linear(f"{b}.qkv", "Linear", (f"{b}.attn_norm",), f"{b}.qkv", scaling["qkv"]),
+        _linear(f"{b}.qkv", "Linear", (f"{b}.attn_norm",), f"{b}.qkv", scaling["qkv"], layer),
         Node(f"{b}.rope", "RoPE", (f"{b}.qkv", POSITION, "rope_cos", "rope_sin"), (f"{b}.rope",), heads),
         Node(
             f"{b}.attention",
@@ -91,9 +101,16 @@ def _block(
             (f"{b}.attention", new_keys, new_values),
             heads | scores,
         ),
-        _linear(f"{b}.attn_out", "LinearResidual", (f"{b}.attention", residual), middle, scaling["attn_out"]),
+        _linear(
+            f"{b}.attn_out",
+            "LinearResidual",
+            (f"{b}.attention", residual),
+            middle,
+            scaling["attn_out"],
+            layer,
+        ),
         _norm(f"{b}.ffn_norm", middle, numerics),
-        _linear(f"{b}.gate_up", "Linear", (f"{b}.ffn_norm",), f"{b}.gate_up", scaling["gate_up"]),
+        _linear(f"{b}.gate_up", "Linear", (f"{b}.ffn_norm",), f"{b}.gate_up", scaling["gate_up"], layer),
         Node(
             f"{b}.glu",
             "SiLUGate",
@@ -101,7 +118,7 @@ def _block(
             (f"{b}.glu",),
             {"shift": numerics.glu_shift},
         ),
-        _linear(f"{b}.down", "LinearResidual", (f"{b}.glu", middle), end, scaling["down"]),
+        _linear(f"{b}.down", "LinearResidual", (f"{b}.glu", middle), end, scaling["down"], layer),
     ]
 
 
@@ -109,6 +126,6 @@ def _norm(name: str, residual: str, numerics: Numerics) -> Node:
     return Node(name, "RMSNorm", (residual,), (name,), {"shift": numerics.norm_shift})
 
 
-def _linear(name: str, op: str, inputs: tuple[str, ...], output: str, scaling: Scaling) -> Node:
-    attributes = {"shift": scaling.shift, "weight_bits": scaling.weight_bits}
+def _linear(name: str, op: str, inputs: tuple[str, ...], output: str, scaling: Scaling, layer: int) -> Node:
+    attributes = {"shift": scaling.shift, "weight_bits": scaling.weight_bits[layer]}
     return Node(name, op, (*inputs, *linear_names(name)), (output,), attributes)

@@ -49,6 +49,15 @@ class Numerics:
 
 
 @dataclass(frozen=True, slots=True)
+class Widths:
+    """Bits of what flows and what is kept, one set per model; narrow numbers lie in int8 containers."""
+
+    activation: int = 8  # inputs of the linear layers: RMSNorm, attention, SiLU gate; 4 or 8
+    kv: int = 8  # keys and values in the cache; 4 or 8
+    embedding: int = 8  # 2..8
+
+
+@dataclass(frozen=True, slots=True)
 class Linear:
     """y = clip((x @ weight * mult + bias) >> shift); the rounding half is inside bias."""
 
@@ -82,4 +91,5 @@ class IntegerModel:
     silu_table: Int  # int8 [256], index gate + 128
     rope_cos: Int  # int16 [context, head_dim/2], Q13 (8192 is 1.0)
     rope_sin: Int  # int16 [context, head_dim/2]
+    widths: Widths = Widths()
     metadata: dict[str, str] = field(default_factory=dict)

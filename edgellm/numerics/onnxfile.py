@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from edgellm.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 from edgellm.numerics import layout, onnxproto
 from edgellm.numerics.layout import Scaling
-from edgellm.numerics.model import Architecture, Block, IntegerModel, Linear, Numerics
+from edgellm.numerics.model import Architecture, Block, IntegerModel, Linear, Numerics, Widths
 from edgellm.numerics.onnxproto import ModelProto
 from edgellm.numerics.validate import check_architecture, validate
 
-Record = TypeVar("Record", Architecture, Numerics, Scaling)
+Record = TypeVar("Record", Architecture, Numerics, Widths)
 
 
 def load(path: str | Path) -> IntegerModel:
@@ -50,26 +50,29 @@ def _model(file: ModelProto) -> IntegerModel:
     arch = _record(header, "arch", Architecture)
     check_architecture(arch)
     numerics = _record(header, "numerics", Numerics)
-    scaling = {name: _record(_object(header, "linears"), name, Scaling) for name in layout.LINEARS}
+    widths = Widths() if header["numerics_version"] == 1 else _record(header, "widths", Widths)
+    kinds = _object(header, "linears")
+    scaling = {name: _scaling(kinds, name, arch.layers) for name in layout.LINEARS}
     _check_nodes(file, layout.nodes(arch, numerics, scaling))
 
-    def linear(kind: str, name: str) -> Linear:
+    def linear(kind: str, name: str, layer: int) -> Linear:
         weight, mult, bias = (_tensor(file, tensor) for tensor in layout.linear_names(name))
-        return Linear(weight, mult, bias, scaling[kind].shift, scaling[kind].weight_bits)
+        return Linear(weight, mult, bias, scaling[kind].shift, scaling[kind].weight_bits[layer])
 
     def block(index: int) -> Block:
-        return Block(*(linear(kind, f"block{index}.{kind}") for kind in layout.LINEARS[:-1]))
+        return Block(*(linear(kind, f"block{index}.{kind}", index) for kind in layout.LINEARS[:-1]))
 
     model = IntegerModel(
         arch=arch,
         numerics=numerics,
         embedding=_tensor(file, "embedding"),
         blocks=tuple(block(index) for index in range(arch.layers)),
-        head=linear("head", "head"),
+        head=linear("head", "head", 0),
         exp_table=_tensor(file, "exp_table"),
         silu_table=_tensor(file, "silu_table"),
         rope_cos=_tensor(file, "rope_cos"),
         rope_sin=_tensor(file, "rope_sin"),
+        widths=widths,
         metadata={key: value for key, value in file.metadata.items() if key != layout.METADATA_KEY},
     )
     validate(model)
@@ -84,10 +87,9 @@ def _header(file: ModelProto) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ModelCorrupt("metadata entry 'edgellm' is not valid JSON") from None
     version = header.get("numerics_version") if isinstance(header, dict) else None
-    if version != layout.NUMERICS_VERSION:
-        raise ModelUnsupported(
-            f"numerics_version is {version}; this edgellm reads {layout.NUMERICS_VERSION}: update edgellm"
-        )
+    if version not in layout.NUMERICS_VERSIONS:
+        known = " and ".join(map(str, layout.NUMERICS_VERSIONS))
+        raise ModelUnsupported(f"numerics_version is {version}; this edgellm reads {known}: update edgellm")
     return dict(header)
 
 
@@ -104,6 +106,18 @@ def _record(header: dict[str, Any], key: str, kind: type[Record]) -> Record:
         if type(values.get(name)) is not int:
             raise ModelCorrupt(f"metadata field {key}.{name} is not an integer")
     return kind(**{name: values[name] for name in names})
+
+
+def _scaling(kinds: dict[str, Any], kind: str, layers: int) -> Scaling:
+    """Shift and weight widths of a kind: one width for all layers, or a list with one each."""
+    entry, count = _object(kinds, kind), 1 if kind == "head" else layers
+    shift, bits = entry.get("shift"), entry.get("weight_bits")
+    if type(shift) is not int:
+        raise ModelCorrupt(f"metadata field {kind}.shift is not an integer")
+    bits = [bits] * count if type(bits) is int else bits
+    if not isinstance(bits, list) or len(bits) != count or any(type(b) is not int for b in bits):
+        raise ModelCorrupt(f"metadata field {kind}.weight_bits is not an integer or a list of {count}")
+    return Scaling(shift, tuple(bits))
 
 
 def _check_nodes(file: ModelProto, expected: list[layout.Node]) -> None:

@@ -12,7 +12,7 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from edgellm.numerics.model import Int
+from edgellm.numerics.model import Int, Widths
 
 Int64 = NDArray[np.int64]
 
@@ -20,6 +20,9 @@ NORM_BITS = 24  # n = floor(2^24 / sqrt(ss))
 ROPE_BITS = 13  # cos and sin are Q13
 RECIPROCAL_BITS = 24  # R = floor(2^24 / sum e)
 TABLE_SIZE = 256
+BYTE = 8  # bits of a container, and of q, gate, up and everything before it is narrowed
+
+EIGHT = Widths()
 
 
 def widen(x: Int) -> Int64:
@@ -30,6 +33,11 @@ def widen(x: Int) -> Int64:
 def clip8(x: Int64) -> NDArray[np.int8]:
     """Saturate to int8."""
     return np.clip(x, -128, 127).astype(np.int8)
+
+
+def clip(x: Int64, bits: int) -> NDArray[np.int8]:
+    """Saturate to `bits` bits, at most 8, in int8."""
+    return np.clip(x, -(1 << (bits - 1)), (1 << (bits - 1)) - 1).astype(np.int8)
 
 
 def clip16(x: Int64) -> NDArray[np.int16]:
@@ -52,12 +60,12 @@ def inverse_root(ss: int) -> int:
     return isqrt((1 << (2 * NORM_BITS)) // ss) if ss else 1 << NORM_BITS
 
 
-def rms_norm(residual: Int, shift: int) -> NDArray[np.int8]:
-    """RMSNorm without gain: int16 [..., width] to int8 [..., width]."""
+def rms_norm(residual: Int, shift: int, bits: int = BYTE) -> NDArray[np.int8]:
+    """RMSNorm without gain: int16 [..., width] to [..., width] of `bits` bits in int8."""
     r = widen(residual)
     squares = (r * r).sum(axis=-1)
     n = np.array([inverse_root(int(ss)) for ss in squares.reshape(-1)], np.int64)
-    return clip8(rounded_shift(r * n.reshape(squares.shape)[..., None], shift))
+    return clip(rounded_shift(r * n.reshape(squares.shape)[..., None], shift), bits)
 
 
 def accumulate(x: Int, weight: Int) -> NDArray[np.int32]:
@@ -85,22 +93,33 @@ def logits(acc: Int, mult: Int, bias: Int, shift: int) -> NDArray[np.int16]:
     return clip16(scale(acc, mult, bias, shift))
 
 
-def rope(x: Int, cos: Int, sin: Int) -> NDArray[np.int8]:
-    """Rotate the adjacent pairs of int8 [..., head_dim] by Q13 cos, sin int16 [head_dim/2]."""
+def rope(x: Int, cos: Int, sin: Int, bits: int = BYTE) -> NDArray[np.int8]:
+    """Rotate the adjacent pairs of int8 [..., head_dim] by Q13 cos, sin int16 [head_dim/2], and keep `bits` bits.
+
+    A result of fewer than 8 bits has steps 2^(8-bits) times as large.
+    """
     even, odd = widen(x[..., 0::2]), widen(x[..., 1::2])
     c, s = widen(cos), widen(sin)
-    out = np.empty(x.shape, np.int8)
-    out[..., 0::2] = clip8(rounded_shift(even * c - odd * s, ROPE_BITS))
-    out[..., 1::2] = clip8(rounded_shift(even * s + odd * c, ROPE_BITS))
+    out, shift = np.empty(x.shape, np.int8), ROPE_BITS + BYTE - bits
+    out[..., 0::2] = clip(rounded_shift(even * c - odd * s, shift), bits)
+    out[..., 1::2] = clip(rounded_shift(even * s + odd * c, shift), bits)
     return out
 
 
-def rope_qkv(qkv: Int, heads: int, head_dim: int, cos: Int, sin: Int) -> NDArray[np.int8]:
-    """RoPE on the first `heads` heads (q and k) of int8 [..., qkv_width]; the v heads stay."""
-    width = heads * head_dim
-    rotated = rope(qkv[..., :width].reshape(*qkv.shape[:-1], heads, head_dim), cos, sin)
-    tail = qkv[..., width:].astype(np.int8)
-    return np.concatenate([rotated.reshape(*qkv.shape[:-1], width), tail], axis=-1)
+def narrow(x: Int, bits: int) -> NDArray[np.int8]:
+    """int8 [...] rounded to `bits` bits, steps 2^(8-bits) times as large."""
+    return clip(rounded_shift(widen(x), BYTE - bits) if bits < BYTE else widen(x), bits)
+
+
+def rope_qkv(
+    qkv: Int, heads: int, head_dim: int, cos: Int, sin: Int, kv_bits: int = BYTE
+) -> NDArray[np.int8]:
+    """RoPE on the first `heads` heads (q and k) of int8 [..., qkv_width]; k and v heads keep `kv_bits` bits."""
+    by_head = qkv.reshape(*qkv.shape[:-1], -1, head_dim)
+    queries = max(0, 2 * heads - by_head.shape[-2])  # there are as many k heads as v heads
+    q, k, v = np.split(by_head, [queries, heads], axis=-2)
+    parts = [rope(q, cos, sin), rope(k, cos, sin, kv_bits), narrow(v, kv_bits)]
+    return np.concatenate(parts, axis=-2).reshape(qkv.shape)
 
 
 def softmax_weights(scores: Int, exp_table: Int, score_mult: int, score_shift: int) -> NDArray[np.uint8]:
@@ -112,36 +131,46 @@ def softmax_weights(scores: Int, exp_table: Int, score_mult: int, score_shift: i
     return weights
 
 
-def weighted_mean(weights: Int, values: Int) -> NDArray[np.int8]:
-    """Mean of int8 values [positions, head_dim] by uint8 weights [positions], one of them 255."""
+def weighted_mean(weights: Int, values: Int, widths: Widths) -> NDArray[np.int8]:
+    """Mean of values [positions, head_dim] of `widths.kv` bits by uint8 weights [positions], one of them 255.
+
+    The result has `widths.activation` bits: with more of them than the values have, it keeps fractions of their step.
+    """
     w = widen(weights)
     total = int(w.sum())
     reciprocal = (1 << RECIPROCAL_BITS) // total
-    return clip8(rounded_shift((w @ widen(values)) * reciprocal, RECIPROCAL_BITS))
+    shift = RECIPROCAL_BITS + widths.kv - widths.activation
+    return clip(rounded_shift((w @ widen(values)) * reciprocal, shift), widths.activation)
 
 
 def attention(
-    q: Int, keys: Int, values: Int, exp_table: Int, score_mult: int, score_shift: int
+    q: Int,
+    keys: Int,
+    values: Int,
+    exp_table: Int,
+    score_mult: int,
+    score_shift: int,
+    widths: Widths = EIGHT,
 ) -> NDArray[np.int8]:
     """Causal attention of one token in one layer.
 
-    q int8 [heads, head_dim]; keys and values int8 [kv_heads, positions, head_dim], positions 0..pos only.
-    Returns int8 [heads * head_dim].
+    q int8 [heads, head_dim]; keys and values [kv_heads, positions, head_dim] of `widths.kv` bits, positions 0..pos
+    only. Returns [heads * head_dim] of `widths.activation` bits in int8.
     """
     group = q.shape[0] // keys.shape[0]
     out = []
     for head, query in enumerate(q):
         k, v = keys[head // group], values[head // group]
         weights = softmax_weights(widen(k) @ widen(query), exp_table, score_mult, score_shift)
-        out.append(weighted_mean(weights, v))
+        out.append(weighted_mean(weights, v, widths))
     return np.concatenate(out)
 
 
-def silu_gate(gate_up: Int, silu_table: Int, shift: int) -> NDArray[np.int8]:
-    """`silu(gate) * up`: int8 [..., 2*ffn], gate channels first, to int8 [..., ffn]."""
+def silu_gate(gate_up: Int, silu_table: Int, shift: int, bits: int = BYTE) -> NDArray[np.int8]:
+    """`silu(gate) * up`: int8 [..., 2*ffn], gate channels first, to [..., ffn] of `bits` bits in int8."""
     ffn = gate_up.shape[-1] // 2
     gate, up = widen(gate_up[..., :ffn]), widen(gate_up[..., ffn:])
-    return clip8(rounded_shift(widen(silu_table)[gate + 128] * up, shift))
+    return clip(rounded_shift(widen(silu_table)[gate + 128] * up, shift), bits)
 
 
 def argmax(values: Int) -> int:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import floor, log2, sqrt
 from typing import Literal
 
@@ -14,68 +15,84 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from edgellm.errors import UsageError
-from edgellm.numerics.model import Architecture, Block, IntegerModel, Linear, Numerics
+from edgellm.numerics.model import Architecture, Block, IntegerModel, Linear, Numerics, Widths
 from edgellm.numerics.tables import exp_table, rope_tables, silu_table
 from edgellm.numerics.validate import MAX_MULT, MAX_SCALED, MAX_SHIFT, largest_accumulator, validate
 
-ACTIVATION_STD = 32.0  # int8 activations: 4 standard deviations to the end of the range
+ACTIVATION_STD = 32.0  # at 8 bits, as the next three: 4 standard deviations to the end of the range
 ATTENTION_STD = 16.0  # a mean over positions is narrower
 GLU_STD = 12.0
 BRANCH_STD = 400.0  # what a sub-layer adds to the residual stream
 LOGIT_STD = 2000.0
 
+EIGHT = Widths()
 Extreme = Literal["high", "low", "mixed"]
+WeightBits = int | Callable[[str, int], int]  # one for all, or of each kind and layer
 
 
-def random_model(arch: Architecture, seed: int, weight_bits: int = 4, mult_bits: int = 8) -> IntegerModel:
+def random_model(
+    arch: Architecture, seed: int, weight_bits: WeightBits = 4, mult_bits: int = 8, widths: Widths = EIGHT
+) -> IntegerModel:
     """A valid model of that shape; the same arguments give the same model.
 
-    Multipliers have `mult_bits` bits, 1 to 16.
+    `weight_bits` is one for all linear layers or a function of kind and layer. Multipliers have `mult_bits` bits, 1
+    to 16.
     """
     rng = np.random.default_rng(seed)
+    step, kept = 2.0 ** (widths.activation - 8), 2.0 ** (widths.kv - 8)
     numerics = Numerics(
-        norm_shift=max(1, round(24 - log2(sqrt(arch.width) * ACTIVATION_STD))),
-        score_mult=max(1, round(_score_ratio(arch) * (1 << 16))),
+        norm_shift=max(1, round(24 - log2(sqrt(arch.width) * ACTIVATION_STD * step))),
+        score_mult=max(1, round(_score_ratio(arch) / kept * (1 << 16))),
         score_shift=16,
-        glu_shift=5,
-        embed_shift=4,
+        glu_shift=13 - widths.activation,
+        embed_shift=12 - widths.embedding,
     )
-    limit = (1 << (weight_bits - 1)) - 1
     shifts: dict[str, int] = {}
 
-    def linear(name: str, inputs: int, outputs: int, std_in: float, std_out: float) -> Linear:
+    def linear(name: str, layer: int, shape: tuple[int, int], std_in: float, std_out: float) -> Linear:
+        bits = weight_bits if isinstance(weight_bits, int) else weight_bits(name, layer)
+        (inputs, outputs), limit = shape, (1 << (bits - 1)) - 1
         weight = rng.integers(-limit, limit + 1, (inputs, outputs)).astype(np.int8)
         gain = std_out / (std_in * sqrt(inputs * limit * (limit + 1) / 3))
         shift = shifts.setdefault(name, min(MAX_SHIFT, max(1, floor(mult_bits - 0.5 - log2(gain)))))
         mult = np.clip(np.rint(gain * rng.uniform(0.7, 1.3, outputs) * 2.0**shift), 1, (1 << mult_bits) - 1)
         half = 1 << (shift - 1)
         bias = np.clip(half + rng.integers(-4 * half, 4 * half + 1, outputs), -(1 << 31), (1 << 31) - 1)
-        return Linear(weight, mult.astype(np.int32), bias.astype(np.int32), shift, weight_bits)
+        return Linear(weight, mult.astype(np.int32), bias.astype(np.int32), shift, bits)
 
-    def block() -> Block:
+    def block(layer: int) -> Block:
+        normed = ACTIVATION_STD * step
         return Block(
-            linear("qkv", arch.width, arch.qkv_width, ACTIVATION_STD, ACTIVATION_STD),
-            linear("attn_out", arch.attention_width, arch.width, ATTENTION_STD, BRANCH_STD),
-            linear("gate_up", arch.width, 2 * arch.ffn, ACTIVATION_STD, ACTIVATION_STD),
-            linear("down", arch.ffn, arch.width, GLU_STD, BRANCH_STD),
+            linear("qkv", layer, (arch.width, arch.qkv_width), normed, ACTIVATION_STD),
+            linear("attn_out", layer, (arch.attention_width, arch.width), ATTENTION_STD * step, BRANCH_STD),
+            linear("gate_up", layer, (arch.width, 2 * arch.ffn), normed, ACTIVATION_STD),
+            linear("down", layer, (arch.ffn, arch.width), GLU_STD * step, BRANCH_STD),
         )
 
     model = IntegerModel(
         arch=arch,
         numerics=numerics,
-        embedding=rng.integers(-127, 128, (arch.vocab, arch.width)).astype(np.int8),
-        blocks=tuple(block() for _ in range(arch.layers)),
-        head=linear("head", arch.width, arch.vocab, ACTIVATION_STD, LOGIT_STD),
+        embedding=_embedding(rng, arch, widths.embedding),
+        blocks=tuple(block(layer) for layer in range(arch.layers)),
+        head=linear("head", 0, (arch.width, arch.vocab), ACTIVATION_STD * step, LOGIT_STD),
         exp_table=exp_table(),
         silu_table=silu_table(1 / 16, 1 / 16),
         rope_cos=rope_tables(arch.context, arch.head_dim)[0],
         rope_sin=rope_tables(arch.context, arch.head_dim)[1],
+        widths=widths,
     )
     validate(model)
     return model
 
 
-def extreme_model(arch: Architecture, seed: int, variant: Extreme, weight_bits: int = 4) -> IntegerModel:
+def _embedding(rng: Generator, arch: Architecture, bits: int) -> NDArray[np.int8]:
+    top = 1 << (bits - 1)
+    return rng.integers(1 - top, top, (arch.vocab, arch.width)).astype(np.int8)
+
+
+def extreme_model(
+    arch: Architecture, seed: int, variant: Extreme, weight_bits: int = 4, widths: Widths = EIGHT
+) -> IntegerModel:
     """A valid model whose weights, multipliers, biases and tables all sit at the ends of their ranges.
 
     `high`: everything as large as allowed, `low`: as small (most negative), `mixed`: a random end each.
@@ -102,17 +119,21 @@ def extreme_model(arch: Architecture, seed: int, variant: Extreme, weight_bits: 
 
     exp = np.full(256, 255, np.uint8)
     exp[255] = 0
-    half = arch.head_dim // 2
+    half, top = arch.head_dim // 2, 1 << (widths.embedding - 1)
+    numerics = Numerics(
+        norm_shift=1, score_mult=1, score_shift=16, glu_shift=1, embed_shift=16 - widths.embedding
+    )
     model = IntegerModel(
         arch=arch,
-        numerics=Numerics(norm_shift=1, score_mult=1, score_shift=16, glu_shift=1, embed_shift=8),
-        embedding=_ends(rng, variant, (arch.vocab, arch.width), -128, 127).astype(np.int8),
+        numerics=numerics,
+        embedding=_ends(rng, variant, (arch.vocab, arch.width), -top, top - 1).astype(np.int8),
         blocks=tuple(block() for _ in range(arch.layers)),
         head=linear(arch.width, arch.vocab),
         exp_table=exp,
         silu_table=_ends(rng, variant, (256,), -128, 127).astype(np.int8),
         rope_cos=_ends(rng, variant, (arch.context, half), -8192, 8192).astype(np.int16),
         rope_sin=_ends(rng, variant, (arch.context, half), -8192, 8192).astype(np.int16),
+        widths=widths,
     )
     validate(model)
     return model

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgellm.errors import ModelUnsupported
-from edgellm.numerics.model import Architecture, Block, Int, IntegerModel, Linear
+from edgellm.numerics.model import Architecture, Block, Int, IntegerModel, Linear, Widths
 
 MAX_MULT = 65535
 MAX_SHIFT = 31  # the rounding half 2^(shift-1) must fit an int32 bias
@@ -27,28 +27,44 @@ ARCHITECTURE_LIMITS = {
     "ffn": (1, 16384),
     "context": (1, 65535),
 }
-NUMERICS_LIMITS = {
-    "norm_shift": (1, 20),
-    "score_mult": (1, MAX_MULT),
-    "score_shift": (0, MAX_SCORE_SHIFT),
-    "glu_shift": (1, 15),
-    "embed_shift": (0, 8),
-}
+NARROW_OR_BYTE = (4, 8)  # widths of activations, keys and values
+EMBEDDING_BITS = (2, 8)
 MAX_ATTENTION_WIDTH = 16384
 
 
 def validate(model: IntegerModel) -> None:
     """Raise ModelUnsupported (name, value, limit) at the first thing outside the contract."""
     check_architecture(model.arch)
-    for name, (low, high) in NUMERICS_LIMITS.items():
+    check_widths(model.widths)
+    for name, (low, high) in numerics_limits(model.widths).items():
         _within(name, getattr(model.numerics, name), low, high)
-    _array("embedding", model.embedding, (model.arch.vocab, model.arch.width), -128, 127)
+    ends = -(1 << (model.widths.embedding - 1)), (1 << (model.widths.embedding - 1)) - 1
+    _array("embedding", model.embedding, (model.arch.vocab, model.arch.width), *ends)
     if len(model.blocks) != model.arch.layers:
         raise ModelUnsupported(f"blocks are {len(model.blocks)}; the architecture has {model.arch.layers}")
     for name, linear, shape in linears(model):
         check_linear(name, linear, shape)
     _shared_shifts(model.blocks)
     _tables(model)
+
+
+def numerics_limits(widths: Widths) -> dict[str, tuple[int, int]]:
+    """Least and greatest value of each field of `Numerics`."""
+    return {
+        "norm_shift": (1, 28 - widths.activation),
+        "score_mult": (1, MAX_MULT),
+        "score_shift": (0, MAX_SCORE_SHIFT),
+        "glu_shift": (1, 15),
+        "embed_shift": (0, 16 - widths.embedding),  # the residual stream has 16 bits
+    }
+
+
+def check_widths(widths: Widths) -> None:
+    """Raise ModelUnsupported unless every width is one of the contract's."""
+    for name in ("activation", "kv"):
+        if (bits := getattr(widths, name)) not in NARROW_OR_BYTE:
+            raise ModelUnsupported(f"widths.{name} is {bits}; the contract allows 4 or 8")
+    _within("widths.embedding", widths.embedding, *EMBEDDING_BITS)
 
 
 def check_architecture(arch: Architecture) -> None:
@@ -118,12 +134,10 @@ def _shared_shifts(blocks: tuple[Block, ...]) -> None:
         first: Linear = getattr(blocks[0], name)
         for index, block in enumerate(blocks):
             linear: Linear = getattr(block, name)
-            for field in ("shift", "weight_bits"):
-                if getattr(linear, field) != getattr(first, field):
-                    raise ModelUnsupported(
-                        f"block{index}.{name}.{field} is {getattr(linear, field)}; "
-                        f"all layers share one, and block0 has {getattr(first, field)}"
-                    )
+            if linear.shift != first.shift:
+                raise ModelUnsupported(
+                    f"block{index}.{name}.shift is {linear.shift}; all layers share one, and block0 has {first.shift}"
+                )
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:

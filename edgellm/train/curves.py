@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PICTURE = "loss.png"
+WIDE = 4.0  # a range of losses that has enough of 1, 2, 5, 10 in it to label
 PANEL = (5.0, 3.6)  # inches
 
 
@@ -36,6 +37,8 @@ def draw(folder: Path) -> None:
 
 
 def _panel(axes: Axes, stage: str, rows: Sequence[dict[str, str]]) -> None:
+    from matplotlib.ticker import EngFormatter, FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
+
     for column, label, style in (
         ("loss", "training, smoothed", "-"),
         ("valid_loss", "validation (answers)", "o-"),
@@ -43,5 +46,10 @@ def _panel(axes: Axes, stage: str, rows: Sequence[dict[str, str]]) -> None:
         points = [(int(row["tokens"]), float(row[column])) for row in rows if row[column]]
         axes.plot([x for x, _ in points], [y for _, y in points], style, markersize=3, label=label)
     axes.set(title=stage, xlabel="tokens", ylabel="loss, nats a token", yscale="log")
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high / low > WIDE else MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(True, which="both", alpha=0.3)
     axes.legend()

@@ -33,7 +33,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     if torch.onnx.is_in_onnx_export():  # which knows no complex numbers
         even, odd = x[..., 0::2], x[..., 1::2]
         return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
-    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))  # there is no complex bfloat16
     return torch.view_as_real(pairs * torch.complex(cos, sin)).flatten(-2)
 
 

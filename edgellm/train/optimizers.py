@@ -80,6 +80,12 @@ def load_state_tensors(
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             prefix = names[parameter] + ":"
-            state = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+            state = {
+                key[len(prefix) :]: value.to(parameter.device)
+                if value.dim()
+                else value  # a step count stays here
+                for key, value in tensors.items()
+                if key.startswith(prefix)
+            }
             if state:
                 optimizer.state[parameter] = state

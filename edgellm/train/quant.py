@@ -275,7 +275,8 @@ class QuantDecoder(nn.Module):
         start = 0 if past is None else past[0].shape[2]
         end = start + ids.shape[1]
         cos, sin = self.cos[start:end], self.sin[start:end]
-        mask = torch.arange(end)[None] <= torch.arange(start, end)[:, None]
+        positions = torch.arange(end, device=ids.device)
+        mask = positions[None] <= positions[start:, None]
         x = self.embedding(ids) * self.scheme.embed_gain
         grown: Cache = []
         for block, cache in zip(self.blocks, caches, strict=True):

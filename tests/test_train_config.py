@@ -9,30 +9,94 @@ from edgellm.train import config
 
 pytestmark = pytest.mark.train
 
-SHIPPED = Path(__file__).parent.parent / "models" / "home-260k" / "config.toml"
+SHIPPED = Path(__file__).parent.parent / "models"
+FULL = """\
+name = "home-260k"
+description = "Home assistant commands to intent, slots and reply: 0.28 M parameters, int4 weights, int8 activations"
+seed = 1
+least_per_intent = 3000
+
+[corpus]
+train = 320000
+valid = 300
+
+[teacher]  # float, 0.59 M parameters
+vocab = 512
+width = 96
+layers = 5
+heads = 4
+kv_heads = 2
+head_dim = 24
+ffn = 288
+context = 256
+
+[teacher_plan]
+tokens = 5000000
+
+[student]
+vocab = 512
+width = 64
+layers = 5
+heads = 4
+kv_heads = 2
+head_dim = 16
+ffn = 192
+context = 256
+
+[student_plan]
+tokens = 8000000
+
+[qat_plan]  # the float student's weights go on in int4, distilled from the teacher
+tokens = 2200000
+lr = 0.002
+embedding_lr = 0.001
+distil = 0.5
+
+[bits]
+weight = 4
+head = 4
+"""
 
 
 @pytest.fixture
 def recipe(tmp_path):
-    """Writes the shipped recipe with one replacement; returns its path."""
+    """Writes a recipe of every table with one replacement; returns its path."""
 
     def write(old="", new=""):
         path = tmp_path / "r.toml"
-        text = SHIPPED.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
+        assert old in FULL
+        path.write_text(FULL.replace(old, new, 1))
         return path
 
     return write
 
 
-def test_the_shipped_recipe_is_valid():
-    recipe = config.load(SHIPPED)
-    assert recipe.name == "home-260k"
-    assert recipe.student.vocab == 512
-    total = recipe.student_plan.tokens + recipe.qat_plan.tokens
-    assert total >= 10_000_000
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*/config.toml")), ids=lambda path: path.parent.name)
+def test_shipped_recipes_are_valid(path):
+    recipe = config.load(path)
+    assert recipe.name == path.parent.name
     assert recipe.qat_plan.distil > 0
+
+
+def test_a_recipe_may_have_no_teacher(recipe):
+    start, end = FULL.index("[teacher]"), FULL.index("[student]")
+    found = config.load(recipe(FULL[start:end]))
+    assert found.teacher is None
+    assert found.teacher_plan is None
+
+
+def test_half_a_teacher_is_none(recipe):
+    start, end = FULL.index("[teacher_plan]"), FULL.index("[student]")
+    with pytest.raises(ConfigError, match=r"teacher_plan is missing: a teacher needs its shape and its plan"):
+        config.load(recipe(FULL[start:end]))
+
+
+def test_a_student_without_a_teacher_cannot_ask_it(recipe):
+    start, end = FULL.index("[teacher]"), FULL.index("[student]")
+    path = recipe(FULL[start:end])
+    path.write_text(path.read_text().replace("[student_plan]", "[student_plan]\ndistil = 0.5"))
+    with pytest.raises(ConfigError, match=r"student_plan.distil must be 0: this recipe has no teacher"):
+        config.load(path)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,22 @@ def test_resuming_a_finished_run_changes_no_weight(run, tmp_path):
     assert all(torch.equal(old[name], new[name]) for name in old)
 
 
+def test_without_a_teacher_the_float_student_teaches(run, tmp_path):
+    path = write_recipe(tmp_path)
+    text = path.read_text()
+    path.write_text(text[: text.index("[teacher]")] + text[text.index("[student]") :])
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("corpus", "student"):
+        shutil.copytree(run / name, folder / name)
+    shutil.copy(run / "tokenizer.json", folder)
+    distill.run(path, folder, stage="qat")
+    assert (folder / "checkpoint").is_dir()
+    assert not (folder / "teacher").exists()
+    with pytest.raises(UsageError, match=r"tiny: the recipe has no \[teacher\], so there is no such stage"):
+        distill.run(path, folder, stage="teacher")
+
+
 def test_a_used_folder_is_not_overwritten(run, tmp_path):
     with pytest.raises(
         UsageError, match=r"stage corpus was already begun there: resume it, or take another folder"
@@ -101,7 +117,10 @@ def test_unknown_stage(tmp_path):
 
 
 def test_a_stage_needs_the_one_before(tmp_path):
-    with pytest.raises(TrainingError, match=r"no such corpus file; write the corpus first"):
+    with pytest.raises(
+        TrainingError,
+        match=r"stage teacher needs stage corpus, which has not run there: run --stage corpus first",
+    ):
         distill.run(write_recipe(tmp_path), tmp_path / "run", stage="teacher")
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from edgellm.numerics.model import Architecture
@@ -57,11 +58,11 @@ class Recipe:
     name: str
     description: str
     corpus: Corpus
-    teacher: Architecture
     student: Architecture
-    teacher_plan: Plan
     student_plan: Plan
     qat_plan: Plan
+    teacher: Architecture | None = None  # without one, QAT distils from the float student
+    teacher_plan: Plan | None = None
     seed: int = 1
     least_per_intent: int = 3000
     bits: Bits = field(default_factory=Bits)
@@ -94,6 +95,8 @@ def _build(kind: type[T], table: Any, source: TomlSource, prefix: str) -> T:
 def _value(kind: Any, value: Any, source: TomlSource, name: str) -> Any:
     if kind == Corpus:
         return _corpus(value, source, name)
+    if NoneType in get_args(kind):
+        return _value(get_args(kind)[0], value, source, name)
     if get_origin(kind) is tuple:
         return _texts(get_args(kind)[0], value, source, name)
     if dataclasses.is_dataclass(kind):
@@ -133,11 +136,10 @@ def _texts(kind: type[Any], value: Any, source: TomlSource, name: str) -> tuple[
 def _check(recipe: Recipe, source: TomlSource) -> None:
     """Relations between fields."""
     corpus_table.check(recipe.corpus, source)
-    for role in ("teacher", "student"):
-        _check_architecture(getattr(recipe, role), role, source)
-    for stage in ("teacher", "student", "qat"):
+    _check_architecture(recipe.student, "student", source)
+    for stage in ("student", "qat"):
         _check_plan(getattr(recipe, f"{stage}_plan"), f"{stage}_plan", source)
-    _check_pair(recipe.teacher, recipe.student, source)
+    _check_teacher(recipe, source)
     for name in ("weight", "head"):
         if not 2 <= getattr(recipe.bits, name) <= 8:
             raise source.error(f"bits.{name}", f"must be 2 to 8, not {getattr(recipe.bits, name)}")
@@ -168,6 +170,22 @@ def _check_plan(plan: Plan, name: str, source: TomlSource) -> None:
     if name == "teacher_plan" and (plan.distil or plan.hidden):
         part = "distil" if plan.distil else "hidden"
         raise source.error(f"{name}.{part}", "must be 0: a teacher has no teacher")
+
+
+def _check_teacher(recipe: Recipe, source: TomlSource) -> None:
+    if recipe.teacher is None or recipe.teacher_plan is None:
+        if recipe.teacher is not None or recipe.teacher_plan is not None:
+            missing = "teacher" if recipe.teacher is None else "teacher_plan"
+            raise source.error(
+                missing, "is missing: a teacher needs its shape and its plan, or leave both out"
+            )
+        for part in ("distil", "hidden"):
+            if getattr(recipe.student_plan, part):
+                raise source.error(f"student_plan.{part}", "must be 0: this recipe has no teacher")
+        return
+    _check_architecture(recipe.teacher, "teacher", source)
+    _check_plan(recipe.teacher_plan, "teacher_plan", source)
+    _check_pair(recipe.teacher, recipe.student, source)
 
 
 def _check_pair(teacher: Architecture, student: Architecture, source: TomlSource) -> None:

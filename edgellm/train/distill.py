@@ -49,7 +49,13 @@ def run(
         job = Job(recipe, folder, resume, place)
         _refuse_used_folder(job, chosen)
         for name in chosen:
-            _run_stage(job, name)
+            if stage or _has(recipe, name):
+                _run_stage(job, name)
+
+
+def _has(recipe: config.Recipe, stage: str) -> bool:
+    """Whether a run of everything includes this stage."""
+    return stage != "teacher" or recipe.teacher is not None
 
 
 def _chosen(stage: str | None, until: str | None) -> list[str]:
@@ -86,7 +92,8 @@ def _inputs(name: str, recipe: Recipe) -> list[str]:
     """The stages that a stage of this recipe reads from."""
     plan = getattr(recipe, f"{name}_plan", None)
     needs = STAGES[name].needs
-    return [other for other in needs if other != "teacher" or (plan is not None and asks_teacher(plan))]
+    taught = recipe.teacher is not None and plan is not None and asks_teacher(plan)
+    return [other for other in needs if other != "teacher" or taught]
 
 
 def _require(job: Job, name: str, other: str) -> None:

@@ -16,6 +16,7 @@ import torch
 
 from edgellm import files
 from edgellm.data.examples import Examples
+from edgellm.errors import UsageError
 from edgellm.numerics.model import Architecture
 from edgellm.train import calibrate, checkpoint, corpus_stage, evaluate
 from edgellm.train.config import Plan, Recipe
@@ -68,9 +69,12 @@ def make_corpus(job: Job) -> None:
 
 
 def train_teacher(job: Job) -> None:
-    """The float teacher."""
+    """The float teacher. Raises: UsageError when the recipe has none."""
+    arch = job.recipe.teacher
+    if arch is None:
+        raise UsageError(f"{job.recipe.name}: the recipe has no [teacher], so there is no such stage")
     torch.manual_seed(job.recipe.seed)
-    _train(job, "teacher", Decoder(job.recipe.teacher), job.recipe.teacher)
+    _train(job, "teacher", Decoder(arch), arch)
 
 
 def train_student(job: Job) -> None:
@@ -80,7 +84,10 @@ def train_student(job: Job) -> None:
 
 
 def train_qat(job: Job) -> None:
-    """The student on the integer grid, distilled from the teacher; leaves the final checkpoint as well."""
+    """The student on the integer grid, distilled from the teacher, or from its own float weights (LLM-QAT, Liu et al. 2023).
+
+    Leaves the final checkpoint as well.
+    """
     torch.manual_seed(job.recipe.seed + 2)
     student = load_float(job.folder / "student", job.recipe.student)
     scheme = _scheme(job, student)
@@ -133,7 +140,10 @@ def asks_teacher(plan: Plan) -> bool:
 def _teacher(job: Job, stage: str) -> Forward | None:
     if not asks_teacher(job.plan(stage)):
         return None
-    teacher = load_float(job.folder / "teacher", job.recipe.teacher)
+    name, arch = "teacher", job.recipe.teacher
+    if arch is None:
+        name, arch = "student", job.recipe.student
+    teacher = load_float(job.folder / name, arch)
     return teacher.eval().requires_grad_(False).to(job.place.device)
 
 

@@ -17,7 +17,7 @@ FILE = "manifest.json"
 FORMAT = 1
 NUMERICS_VERSIONS = (1, 2)
 TEMPLATE = "<s> {prompt}\t"
-NORMALISE = ("lowercase", "collapse_spaces", "strip_final_punctuation")
+NORMALISE = ("lowercase", "strip_punctuation", "collapse_spaces")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgellm import prompt
+from edgellm import manifest, prompt
 from edgellm.errors import EmptyPrompt, ModelUnsupported, PromptNotText, PromptTooLong
 from edgellm.tokenizer import Tokenizer, byte_symbols
 
@@ -13,6 +13,18 @@ RULES = ("lowercase", "collapse_spaces", "strip_final_punctuation")
 def tokenizer():
     vocab = {symbol: i for i, symbol in enumerate(byte_symbols())}
     return Tokenizer(vocab, [], {"<s>": 256, "\t": 257})
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Uh, turn it on , please!", "uh turn it on please"),
+        ("it's 7:30, set 2.5; ok?", "it's 7:30 set 2.5 ok"),
+        ("what's up?!", "what's up"),
+    ],
+)
+def test_punctuation_between_words_goes_and_inside_words_stays(text, wanted):
+    assert prompt.normalise(text, manifest.NORMALISE) == wanted
 
 
 def test_rules_apply_in_order():

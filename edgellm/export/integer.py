@@ -16,6 +16,7 @@ import onnx
 from edgellm import files, manifest
 from edgellm._version import __version__
 from edgellm.errors import ExportError
+from edgellm.export import card
 from edgellm.export.from_qonnx import from_qonnx
 from edgellm.export.graph import build_onnx, numerics_version
 from edgellm.manifest import Manifest, Prompt
@@ -68,6 +69,7 @@ def export_model(checkpoint: Path, out: Path, name: str | None = None, descripti
             {key: about[key] for key in PROVENANCE if key in about} | {"checkpoint": _digests(checkpoint)},
             _usage(about, checkpoint / ABOUT),
         )
+        files.write_text(folder / card.NAME, card.render(manifest.read(folder), about))
         _move(folder, out)
     return model
 
@@ -106,7 +108,7 @@ def write_folder(
 
 def _move(folder: Path, out: Path) -> None:
     """The manifest last: until it is there, its checksums tell that the folder is not complete."""
-    for name in (QONNX, TOKENIZER, MODEL, manifest.FILE):
+    for name in (QONNX, TOKENIZER, MODEL, card.NAME, manifest.FILE):
         os.replace(folder / name, out / name)
 
 

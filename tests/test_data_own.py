@@ -130,6 +130,15 @@ def test_long_texts_are_cut_and_only_the_last_piece_ends(take, tmp_path):
     assert about(folder)["tokens"]["train"] == sum(encoded.lengths())
 
 
+def test_pieces_fill_the_context(take, tmp_path):
+    """A piece has room for the start token and, in case it is the last, the end token."""
+    (tmp_path / "a.txt").write_text("7" * 92 + "\n" + "8" * 46 + "\n" + STORY)
+    (tmp_path / "v.txt").write_text("valid")
+    folder = take(TextCorpus((tmp_path / "a.txt",), (tmp_path / "v.txt",)), shape=(262, 48))
+    framer = own.Framer(tmp_path / "corpus.tokenizer.json", TextCorpus(()))
+    assert framer.examples(records.read_split(folder, "train")).lengths()[:3] == [47, 48, 48]
+
+
 def test_an_existing_tokenizer_is_kept(take, lines, tmp_path):
     take(JsonlCorpus((lines,), valid_share=0.2), "a")
     kept = tmp_path / "b.tokenizer.json"

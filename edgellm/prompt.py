@@ -15,7 +15,7 @@ RULES: dict[str, Callable[[str], str]] = {
     "collapse_spaces": lambda text: " ".join(text.split()),
     "strip_spaces": str.strip,
     "strip_final_punctuation": lambda text: re.sub(r"[\s.!?]+$", "", text),
-    "strip_punctuation": lambda text: re.sub(r"[.,;:!?]+(?=\s|$)", "", text).rstrip(),
+    "strip_punctuation": lambda text: re.sub(r"[.,;:!?]+(?=\s|$)", "", text),
 }
 
 

@@ -7,6 +7,7 @@ EdgeLLMError
  │   ├─ ModelNotFound
  │   ├─ ModelCorrupt           checksum, truncation, malformed ONNX or tokenizer
  │   └─ ModelUnsupported       well formed, but outside the numerics contract
+ ├─ DownloadFailed             a fetched file: network, checksum, disk
  ├─ PromptError
  │   ├─ EmptyPrompt
  │   ├─ PromptTooLong
@@ -58,6 +59,10 @@ class ModelCorrupt(ModelError):
 
 class ModelUnsupported(ModelError):
     """A sound file that lies outside the numerics contract."""
+
+
+class DownloadFailed(EdgeLLMError):
+    """A file could not be fetched: no network, wrong content or a full disk."""
 
 
 class PromptError(EdgeLLMError):

@@ -18,18 +18,17 @@ def cut(text: str, starts: Starts, most: int) -> Iterator[str]:
     A border is looked for in the second half of what fits, so that no piece is much shorter than it could be.
     """
     rest = text.strip()
-    at = 0
+    at, window = 0, most * WINDOW
     while at < len(rest):
-        size = _size(rest, at, starts, most)
+        size = _size(rest, at, starts, most, window)
         yield rest[at : at + size].rstrip()
-        at += size
+        at, window = at + size, max(size + size // 2, most)
         while at < len(rest) and rest[at].isspace():
             at += 1
 
 
-def _size(text: str, at: int, starts: Starts, most: int) -> int:
-    """Characters of the piece that begins at `at`."""
-    window = most * WINDOW
+def _size(text: str, at: int, starts: Starts, most: int, window: int) -> int:
+    """Characters of the piece that begins at `at`; `window` is a guess at how many are enough to look at."""
     while True:
         part = text[at : at + window]
         begins = starts(part)

@@ -7,6 +7,7 @@ import pytest
 from evaluation_model import STEP, TokensOnly, model, write_model
 
 from edgellm.errors import ModelCorrupt
+from edgellm.evaluation import examples as module
 from edgellm.evaluation.examples import Example, Reading
 from edgellm.evaluation.integer import IntegerReader, cross_entropy, logit_step
 from edgellm.numerics.golden import GoldenModel
@@ -77,13 +78,31 @@ def test_tokens_alone_give_the_same_answers(folder, examples):
 def test_a_known_answer_is_not_generated(folder, examples):
     session = golden.open_session(folder)
     asked = []
-    real = session.stream
-    session.stream = lambda prompt, *rest: asked.append(prompt) or real(prompt, *rest)
+    real = session.answers
+    session.answers = lambda prompts, *rest: asked.extend(prompts) or real(prompts, *rest)
     readings(session, examples)
-    assert asked == [examples[0].prompt, examples[2].prompt] or asked == [
-        examples[2].prompt,
-        examples[0].prompt,
-    ]
+    assert sorted(asked) == sorted([examples[0].prompt, examples[2].prompt])
+
+
+def test_many_lines_in_several_groups(folder):
+    """Wrong and right ones mixed, more than one batch of both."""
+    judge, rng = GoldenModel(model()), np.random.default_rng(3)
+    prompts = rng.integers(200, size=(50, 3)).tolist()
+    said = [judge.generate(prompt, 40, {EOS}).tokens for prompt in prompts]
+    right = [Example(prompt, tokens[:5], False) for prompt, tokens in zip(prompts, said, strict=True)]
+    wrong = [Example(prompt, [tokens[0] ^ 1], False) for prompt, tokens in zip(prompts, said, strict=True)]
+    mixed = [example for pair in zip(right, wrong, strict=True) for example in pair]
+    got = readings(cpu.open_session(folder), mixed)
+    assert [reading.answer for reading in got[::2]] == [tokens[:5] for tokens in said]
+    assert [reading.answer[:40] for reading in got[1::2]] == said
+
+
+def test_answers_are_cut_at_each_lines_own_room(folder, monkeypatch):
+    monkeypatch.setattr(module, "LEAST_ROOM", 4)
+    monkeypatch.setattr(module, "SPARE", 1)
+    lines = [Example([9], [1], False), Example([9, 9], [1] * 10, False)]
+    for session in (cpu.open_session(folder), TokensOnly(cpu.open_session(folder))):
+        assert [len(reading.answer) for reading in readings(session, lines)] == [4, 11]
 
 
 def test_notes_say_what_is_missing(folder):

@@ -93,6 +93,22 @@ def test_logits_of_many_sequences_are_the_golden_ones(session):
     assert answer(session, [3], 8) == before
 
 
+def test_many_answers_are_those_of_the_stream(session):
+    """Prompts of every length up to the whole context; ends by a stop token, by length, by the context."""
+    rng = np.random.default_rng(2)
+    lengths = [1, TINY.context, TINY.context - 1, *rng.integers(1, TINY.context, 37).tolist()]
+    prompts = [rng.integers(TINY.vocab, size=length).tolist() for length in lengths]
+    reasons = set()
+    for most in (1, 7, 100):
+        want = []
+        for prompt in prompts:
+            want.append(answer(session, prompt, most, [3, 17])[0])
+            reasons.add(session.finish_reason)
+        assert session.answers(prompts, most, frozenset([3, 17])) == want
+    assert reasons == {"stop", "length", "context"}
+    assert session.answers([], 5, frozenset()) == []
+
+
 def test_logits_are_not_changed_by_what_comes_later(session):
     (first,) = session.logits([[1, 2, 3]])
     kept = first.copy()
@@ -106,6 +122,8 @@ def test_logits_that_cannot_be_given(session):
         session.logits([[1], []])
     with pytest.raises(PromptTooLong):
         session.logits([[1] * (TINY.context + 1)])
+    with pytest.raises(UsageError, match=r"^max_tokens must be at least 1, not 0$"):
+        session.answers([[1]], 0, frozenset())
     with pytest.raises(UsageError, match=r"^prompt token 1 is 40; the vocabulary has tokens 0\.\.39$"):
         session.logits([[1, TINY.vocab]])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,25 +42,48 @@ class IntegerReader:
         """(index, reading) of every example, groups of similar length together."""
         if self._logits is None:
             for index, example in enumerate(examples):
-                yield index, Reading(self._generate(example), None)
-            return
-        for indices in _groups(examples, self._logits.logits_batch):
-            seen = self._logits.logits([examples[index].fed for index in indices])
-            for index, logits in zip(indices, seen, strict=True):
-                yield index, self._reading(examples[index], logits)
+                stream = self._session.stream(example.prompt, example.room, self._stop_ids)
+                yield index, Reading(list(stream), None)
+        else:
+            yield from self._read(self._logits, examples)
 
-    def _reading(self, example: Example, logits: NDArray[np.int16]) -> Reading:
+    def _read(self, session: LogitsSession, examples: Sequence[Example]) -> Iterator[tuple[int, Reading]]:
+        wrong: list[_Wrong] = []
+        for indices in _groups(examples, session.batch):
+            seen = session.logits([examples[index].fed for index in indices])
+            for index, logits in zip(indices, seen, strict=True):
+                answer, nats = self._judge(examples[index], logits)
+                if answer is None:
+                    wrong.append(_Wrong(index, examples[index], nats))
+                else:
+                    yield index, Reading(answer, nats)
+            if len(wrong) >= session.batch:
+                yield from self._generate(session, wrong)
+                wrong = []
+        yield from self._generate(session, wrong)
+
+    def _judge(self, example: Example, logits: NDArray[np.int16]) -> tuple[list[int] | None, float | None]:
+        """The answer if it is known from the logits, and the loss."""
         at_answer = logits[len(example.prompt) - 1 :]
         answer = example.confirmed(at_answer.argmax(-1).tolist())
-        nats = (
-            None
-            if self._step is None
-            else cross_entropy(at_answer.astype(np.float64) * self._step, example.expected)
-        )
-        return Reading(self._generate(example) if answer is None else answer, nats)
+        if self._step is None:
+            return answer, None
+        return answer, cross_entropy(at_answer.astype(np.float64) * self._step, example.expected)
 
-    def _generate(self, example: Example) -> list[int]:
-        return list(self._session.stream(example.prompt, example.room, self._stop_ids))
+    def _generate(self, session: LogitsSession, wrong: Sequence[_Wrong]) -> Iterator[tuple[int, Reading]]:
+        room = max((line.example.room for line in wrong), default=1)
+        answers = session.answers([line.example.prompt for line in wrong], room, self._stop_ids)
+        for line, answer in zip(wrong, answers, strict=True):
+            yield line.index, Reading(answer[: line.example.room], line.nats)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """A line whose answer is not the expected one and has to be generated."""
+
+    index: int
+    example: Example
+    nats: float | None
 
 
 def logit_step(folder: Path) -> float | None:

@@ -36,12 +36,11 @@ class SetReport:
 
     def notes(self) -> list[str]:
         """What a reader of the numbers should know."""
-        too_long = sum(not outcome.fits for outcome in self.outcomes)
+        lines, too_long = len(self.outcomes), sum(not outcome.fits for outcome in self.outcomes)
         if not too_long:
             return []
-        return [
-            f"{self.chosen.name}: {too_long} of {len(self.outcomes)} lines do not fit the model's context; they count as wrong and have no loss"
-        ]
+        what = f"{self.chosen.name}: {too_long} of {lines} lines do not fit the model's context"
+        return [f"{what}; they count as wrong and have no loss"]
 
 
 def measure(reader: Reader, codec: Codec, chosen: CaseSet, title: str) -> SetReport:

@@ -39,15 +39,22 @@ class Session(Protocol):
 
 @runtime_checkable
 class LogitsSession(Protocol):
-    """A session that can also show its logits: golden and cpu; an accelerator that samples on chip has tokens only."""
+    """A session that also shows logits and takes many sequences at once: golden and cpu.
 
-    logits_batch: int  # how many sequences a call should bring to be fast
+    An accelerator that samples on chip has tokens only. The sequences do not see each other; the errors are those of
+    `Session.stream`.
+    """
+
+    batch: int  # how many sequences a call should bring to be fast; any number may be given
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
-        """Logits int16 [time, vocab] of each sequence of tokens: row t is about what follows the tokens 0..t.
+        """Logits int16 [time, vocab] of each sequence of tokens: row t is about what follows the tokens 0..t."""
+        ...
 
-        The sequences do not see each other and any number may be given. Raises the errors of `Session.stream`.
-        """
+    def answers(
+        self, prompts: Sequence[Sequence[int]], max_tokens: int, stop_ids: frozenset[int]
+    ) -> list[list[int]]:
+        """What `Session.stream` gives for each prompt."""
         ...
 
 

@@ -13,10 +13,11 @@ from edgellm.errors import BackendFailed, BackendUnavailable
 from edgellm.numerics import layout, onnxfile
 from edgellm.numerics.generation import check_request, greedy
 from edgellm.numerics.model import Architecture
+from edgellm.runtime.backends import lockstep
 from edgellm.runtime.backends.base import MODEL_FILE, Session
 
 PROVIDER = "CPUExecutionProvider"
-LOGITS_BATCH = 32  # measured: a step of 32 slots takes as long as 4 of one
+BATCH = 32  # measured: a step of 32 slots takes as long as 4 of one
 
 
 class Decoder:
@@ -61,17 +62,6 @@ class Decoder:
         result: NDArray[np.int16] = self._logits.numpy()
         return result
 
-    def read(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
-        """Feed one sequence per slot from position 0, at most `batch` of them: logits int16 [time, vocab] of each."""
-        tokens = np.zeros((max(map(len, sequences)), self.batch), np.int64)
-        for slot, ids in enumerate(sequences):
-            tokens[: len(ids), slot] = ids
-        steps = np.empty((len(tokens), self.batch, self.arch.vocab), np.int16)
-        for position, row in enumerate(tokens):
-            self.step(row, np.full(self.batch, position, np.int64))
-            steps[position] = self.logits()  # a view of what the next step overwrites
-        return [steps[: len(ids), slot] for slot, ids in enumerate(sequences)]
-
     def _input(self, name: str) -> Any:
         value = self._ort.OrtValue.ortvalue_from_numpy(np.zeros(self.batch, np.int64))
         self._binding.bind_ortvalue_input(name, value)
@@ -87,11 +77,11 @@ class CpuSession:
     """One slot of a `Decoder`; see `base.Session`."""
 
     name = "cpu"
-    logits_batch = LOGITS_BATCH
+    batch = BATCH
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder: Decoder | None = decoder
-        self._wide: Decoder | None = None  # the same model with many slots, made when logits are asked for
+        self._wide: Decoder | None = None  # the same model with many slots, made when first needed
         self._token = np.zeros(1, np.int64)
         self._position = np.zeros(1, np.int64)
         self.finish_reason = ""
@@ -105,18 +95,28 @@ class CpuSession:
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
         """Logits int16 [time, vocab] of each sequence, many side by side."""
-        decoder = self._open()
-        for ids in sequences:
-            check_request(decoder.arch, ids, 1)
-        self._wide = self._wide or Decoder(decoder.data, decoder.arch, LOGITS_BATCH)
-        result: list[NDArray[np.int16]] = []
-        for start in range(0, len(sequences), LOGITS_BATCH):
-            result += self._wide.read(sequences[start : start + LOGITS_BATCH])
-        return result
+        decoder = self._checked(sequences, 1)
+        return [seen for part in _parts(sequences) for seen in lockstep.read(decoder, part)]
+
+    def answers(
+        self, prompts: Sequence[Sequence[int]], max_tokens: int, stop_ids: frozenset[int]
+    ) -> list[list[int]]:
+        """The greedy answer to each prompt, many side by side."""
+        decoder = self._checked(prompts, max_tokens)
+        parts = (lockstep.answer(decoder, part, max_tokens, stop_ids) for part in _parts(prompts))
+        return [tokens for part in parts for tokens in part]
 
     def close(self) -> None:
         """Free the ONNX Runtime sessions."""
         self._decoder = self._wide = None
+
+    def _checked(self, sequences: Sequence[Sequence[int]], max_tokens: int) -> Decoder:
+        """The decoder of many slots, if it can take every one of the sequences."""
+        decoder = self._open()
+        for ids in sequences:
+            check_request(decoder.arch, ids, max_tokens)
+        self._wide = self._wide or Decoder(decoder.data, decoder.arch, BATCH)
+        return self._wide
 
     def _open(self) -> Decoder:
         if self._decoder is None:
@@ -134,6 +134,10 @@ def open_session(folder: Path) -> Session:
     path = folder / MODEL_FILE
     arch = onnxfile.load(path).arch
     return CpuSession(Decoder(path.read_bytes(), arch))
+
+
+def _parts(sequences: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]:
+    return (sequences[start : start + BATCH] for start in range(0, len(sequences), BATCH))
 
 
 def _onnxruntime() -> Any:

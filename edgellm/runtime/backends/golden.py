@@ -18,7 +18,7 @@ class GoldenSession:
     """A golden model; see `base.Session`."""
 
     name = "golden"
-    logits_batch = 1
+    batch = 1
 
     def __init__(self, model: GoldenModel) -> None:
         self._model = model
@@ -32,6 +32,12 @@ class GoldenSession:
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
         """Logits int16 [time, vocab] of each sequence."""
         return [self._logits(ids) for ids in sequences]
+
+    def answers(
+        self, prompts: Sequence[Sequence[int]], max_tokens: int, stop_ids: frozenset[int]
+    ) -> list[list[int]]:
+        """The greedy answer to each prompt."""
+        return [self._model.generate(ids, max_tokens, stop_ids).tokens for ids in prompts]
 
     def _logits(self, ids: Sequence[int]) -> NDArray[np.int16]:
         check_request(self._model.arch, ids, 1)

@@ -1,0 +1,55 @@
+"""Many sequences through one decoder, a position of all of them a step: fast, and each as if it were alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgellm.numerics.model import Architecture
+
+
+class Stepper(Protocol):
+    """A decoder of `batch` slots that are fed in order from position 0."""
+
+    arch: Architecture
+    batch: int
+
+    def step(self, tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]: ...
+
+    def logits(self) -> NDArray[np.int16]: ...
+
+
+def read(decoder: Stepper, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
+    """Logits int16 [time, vocab] of at most `batch` sequences, none empty; row t is about what follows the tokens 0..t."""
+    tokens = np.zeros((max(map(len, sequences)), decoder.batch), np.int64)
+    for slot, ids in enumerate(sequences):
+        tokens[: len(ids), slot] = ids
+    seen = np.empty((*tokens.shape, decoder.arch.vocab), np.int16)
+    for position, row in enumerate(tokens):
+        decoder.step(row, np.full(decoder.batch, position, np.int64))
+        seen[position] = decoder.logits()  # a view of what the next step overwrites
+    return [seen[: len(ids), slot] for slot, ids in enumerate(sequences)]
+
+
+def answer(
+    decoder: Stepper, prompts: Sequence[Sequence[int]], most: int, stop_ids: Collection[int]
+) -> list[list[int]]:
+    """Greedy answers to at most `batch` prompts, none empty: what `numerics.generation.greedy` yields for each."""
+    known = [list(ids) for ids in prompts]
+    going = set(range(len(prompts)))
+    for position in range(decoder.arch.context):
+        row = np.zeros(decoder.batch, np.int64)
+        for slot in going:
+            row[slot] = known[slot][position]
+        following = decoder.step(row, np.full(decoder.batch, position, np.int64)).tolist()
+        for slot in [slot for slot in going if position == len(known[slot]) - 1]:
+            if following[slot] not in stop_ids:
+                known[slot].append(following[slot])
+            if following[slot] in stop_ids or len(known[slot]) - len(prompts[slot]) == most:
+                going.remove(slot)
+        if not going:
+            break
+    return [ids[len(prompt) :] for ids, prompt in zip(known, prompts, strict=True)]

@@ -62,7 +62,10 @@ def test_half_of_the_lines_are_free_phrasings():
     source, rng = load_grammar(), random.Random(1)
     sampler = corpus.Sampler(source, list(source.templates), rng, False)
     stiff = {template.sentence for template in source.templates if not template.free}
-    drawn = [sampler.rng.choice(sampler._groups(i, sampler.rng.random() < corpus.FREE_SHARE)) for i in sampler.intents * 60]
+    drawn = [
+        sampler.rng.choice(sampler._groups(i, sampler.rng.random() < corpus.FREE_SHARE))
+        for i in sampler.intents * 60
+    ]
     free = sum(group[0].sentence not in stiff for group in drawn) / len(drawn)
     assert 0.4 < free < 0.7
 
@@ -146,5 +149,5 @@ def test_empty_size_is_refused(tmp_path):
 
 def test_exhausted_grammar_says_so():
     with pytest.raises(TrainingError, match="gave only 1 of 2 different commands: ask for fewer lines"):
-        example = draw_corpus(CorpusSize(1, 1, 1), 1)["train"][0]
+        example = draw_corpus(CorpusSize(1, 1), 1)["train"][0]
         corpus.draw_unique(2, lambda: example, set(), lambda: None)

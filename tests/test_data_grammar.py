@@ -85,11 +85,13 @@ def test_marks_lie_in_the_private_use_area():
         "set it to twenty one degrees",
         "tell me how warm it is",
         "twenty one minute timer",
+        f"5 minute {M} timer",
     ],
 )
 def test_right_english_stays(sentence):
     assert repair(sentence) == sentence
 
 
-def test_names_of_people_are_singular():
-    assert fill("is \ue000 home", ["jonas"]) == "is jonas home"
+def test_names_of_people_and_timers_are_singular():
+    assert fill(f"is {M} home", ["jonas"]) == "is jonas home"
+    assert fill(f"is the {M} timer done", ["cookies"]) == "is the cookies timer done"

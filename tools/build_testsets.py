@@ -1,4 +1,4 @@
-"""Builds barred.json, heldout.tsv, templates.tsv and values.tsv of edgellm/data/sets: python tools/build_testsets.py [--lines N]."""
+"""Builds the generated files of edgellm/data/sets, all but free.tsv: python tools/build_testsets.py [--lines N]."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def draw_unique(
 
 
 class Sampler:
-    """Draws intents by the square root of their slot combinations, then a combination, then a template."""
+    """Draws intents and slot combinations by the square root of what they hold, then a template."""
 
     def __init__(
         self, source: Grammar, templates: list[Template], rng: random.Random, held_values: bool
@@ -121,7 +121,8 @@ class Sampler:
         while True:
             intent = self.rng.choices(self.intents, self.weights)[0]
             groups = self._groups(intent, self.rng.random() < FREE_SHARE)
-            example = self.expander.expand(self.rng.choice(self.rng.choice(groups)))
+            (group,) = self.rng.choices(groups, [len(group) ** 0.5 for group in groups])
+            example = self.expander.expand(self.rng.choice(group))
             if example.copied or not self.held_values:
                 return example
 

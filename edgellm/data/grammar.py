@@ -49,7 +49,7 @@ def _people() -> frozenset[str]:
 def _unit(match: re.Match[str]) -> str:
     """`1 hours` -> `1 hour`, `5 minute` -> `5 minutes`; before `timer` the singular is right."""
     number, unit, rest = match.group(1), match.group(2), match.group(3)
-    single = number in ("1", "one", "a", "an") or rest == " timer"
+    single = number in ("1", "one", "a", "an") or rest.endswith(" timer")
     return f"{number} {unit}{'' if single else 's'}{rest}"
 
 
@@ -92,7 +92,9 @@ def repair(sentence: str) -> str:
     sentence = re.sub(r"(\d|\w)-(hour|minute|second)s?(?! timer)\b", r"\1 \2", sentence)
     sentence = re.sub(r"-(hour|minute|second)s timer", r"-\1 timer", sentence)
     sentence = re.sub(
-        rf"\b(\d+|(?:{'|'.join(_TENS)}) [a-z]+|[a-z]+) {_UNITS}s?\b((?: timer)?)", _units_of_numbers, sentence
+        rf"\b(\d+|(?:{'|'.join(_TENS)}) [a-z]+|[a-z]+) {_UNITS}s?\b((?:(?: {MARK})? timer)?)",
+        _units_of_numbers,
+        sentence,
     )
     for pattern, text in _RULES:
         sentence = pattern.sub(text, sentence)
@@ -111,7 +113,7 @@ def fill(sentence: str, values: Sequence[str]) -> str:
     for index, value in enumerate(values):
         mark = chr(FIRST_MARK + index)
         verb = "are" if is_plural(value) else "is"
-        sentence = re.sub(rf"^(?:is|are) ((?:the |my |our )?){mark}", rf"{verb} \1{mark}", sentence)
+        sentence = re.sub(rf"^(?:is|are) ((?:the |my |our )?){mark}(?! timer)", rf"{verb} \1{mark}", sentence)
         if value in ("upstairs", "downstairs"):
             sentence = re.sub(rf"(?:\b(?:in|on|at|of) )?(?:\b(?:the|my|our) )?{mark}", mark, sentence)
         sentence = sentence.replace(mark, value)

@@ -31,6 +31,7 @@ REPORT = {
         "bram18": 6,
         "uram": 0,
     },
+    "macs": {"first_position": 278528, "last_position": 442368},
     "cycles": {"first_position": 2200, "last_position": 2700, "saturated": 480},
 }
 
@@ -40,8 +41,9 @@ def test_table(tmp_path: Path) -> None:
     lines = (tmp_path / "report.txt").read_text().splitlines()
     assert lines[0] == "toy on Toy (xc), 4 slots"
     assert "2,200 cycles a token at position 0" in lines[1]
-    assert lines[4].split()[:5] == ["node", "op", "folding", "expected", "measured"]
-    assert lines[5].split() == [
+    assert lines[2] == "work: 278,528 multiplications a token at position 0, 442,368 at the last"
+    assert lines[5].split()[:5] == ["node", "op", "folding", "expected", "measured"]
+    assert lines[6].split() == [
         *("qkv_acc", "MVAU", "PE", "4", "SIMD", "2", "32"),
         *("100", "200", "8", "3", "0", "formula"),
     ]
@@ -54,7 +56,12 @@ def test_measured_cycles(tmp_path: Path) -> None:
     report.write(tmp_path, None)
     rows = json.loads((tmp_path / "report.json").read_text())["nodes"]
     assert [row["measured_cycles"] for row in rows] == [35, None]
-    assert (tmp_path / "report.txt").read_text().splitlines()[5].split()[6:8] == ["32", "35"]
+    assert (tmp_path / "report.txt").read_text().splitlines()[6].split()[6:8] == ["32", "35"]
+
+
+def test_a_design_of_an_earlier_version_has_no_work_counted(tmp_path: Path) -> None:
+    report.save(tmp_path, {name: value for name, value in REPORT.items() if name != "macs"})
+    assert "work:" not in (tmp_path / "report.txt").read_text()
 
 
 @pytest.mark.parametrize("text", [None, "", "{"])

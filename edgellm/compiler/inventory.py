@@ -13,6 +13,7 @@ from edgellm.compiler.boards import Board
 from edgellm.compiler.costs import FORMULA, Cost
 from edgellm.compiler.folding import Folding
 from edgellm.compiler.ops import Block
+from edgellm.numerics import workload
 from edgellm.numerics.model import Architecture
 
 PLUMBING = {"StreamingFIFO": "FIFOs", "StreamingDataWidthConverter": "width converters"}
@@ -27,7 +28,7 @@ def report(
     totals = {r: sum(row[r] for row in rows) for r in costs.RESOURCES}
     board_row = dataclasses.asdict(board)
     board_row["dsp_kind"], board_row["dsp"] = board.dsp, board.dsps
-    last = arch.context - 1
+    last, linear = arch.context - 1, _linear_macs(model)
     return {
         "format": 1,
         "model": name,
@@ -35,12 +36,24 @@ def report(
         "nodes": rows,
         "totals": totals,
         "board": board_row,
+        "macs": {
+            "first_position": linear + workload.attention_macs(arch, 0),
+            "last_position": linear + workload.attention_macs(arch, last),
+        },
         "cycles": {
             "first_position": estimate.single_stream_cycles(arch, folding, 0),
             "last_position": estimate.single_stream_cycles(arch, folding, last),
             "saturated": arch.layers * estimate.block_interval(arch, folding, 0),
         },
     }
+
+
+def _linear_macs(model: Any) -> int:
+    """Multiply-accumulates of the matrix units for one token, through all layers."""
+    shapes = (
+        getHWCustomOp(node).dimensions() for node in model.graph.node if node.op_type.startswith("MVAU")
+    )
+    return sum(rows * cols * sets for rows, cols, sets, *_ in shapes)
 
 
 def _rows(model: Any, board: Board) -> list[dict[str, Any]]:

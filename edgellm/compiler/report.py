@@ -49,15 +49,21 @@ def text(report: Mapping[str, Any]) -> str:
     rows.append(["total", "", "", "", "", *(str(totals[r]) for r in RESOURCES), ""])
     rows.append([board["title"], "", "", "", "", *(str(board[r]) for r in RESOURCES), ""])
     rows.append(["share", "", "", "", "", *(_share(totals[r], board[r]) for r in RESOURCES), ""])
+    macs = report.get("macs")  # of designs made before it was counted, none
     lines = [
         f"{report['model']} on {board['title']} ({board['part']}), {report['slots']} slots",
         f"expected: {cycles['first_position']:,} cycles a token at position 0, {cycles['last_position']:,} at the last; "
         f"one token of several streams every {cycles['saturated']:,}",
+        *([_work(macs)] if macs else []),
         f"clock: {board['clock_mhz']} MHz assumed, timing not verified; resources are estimates before place and route",
         "",
         *_table([head, *rows]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _work(macs: Mapping[str, int]) -> str:
+    return f"work: {macs['first_position']:,} multiplications a token at position 0, {macs['last_position']:,} at the last"
 
 
 def _row(row: Mapping[str, Any]) -> list[str]:

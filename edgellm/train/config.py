@@ -10,8 +10,9 @@ from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from edgellm.numerics.model import Architecture
-from edgellm.train import corpus_table
+from edgellm.train import corpus_table, prune_table
 from edgellm.train.corpus_table import Corpus
+from edgellm.train.prune_table import Prune
 from edgellm.train.toml_source import TomlSource
 
 T = TypeVar("T")
@@ -68,6 +69,8 @@ class Recipe:
     bits: Bits = field(default_factory=Bits)
     saving: Saving = field(default_factory=Saving)
     test_lines: int = 0  # of each test set that the finished models are measured on; 0: all
+    prune: Prune = field(default_factory=Prune)
+    prune_plan: Plan | None = None  # recovery after each round of pruning, distilled from the unpruned student
 
 
 def load(path: Path) -> Recipe:
@@ -140,6 +143,7 @@ def _check(recipe: Recipe, source: TomlSource) -> None:
     for stage in ("student", "qat"):
         _check_plan(getattr(recipe, f"{stage}_plan"), f"{stage}_plan", source)
     _check_teacher(recipe, source)
+    _check_pruning(recipe, source)
     for name in ("weight", "head"):
         if not 2 <= getattr(recipe.bits, name) <= 8:
             raise source.error(f"bits.{name}", f"must be 2 to 8, not {getattr(recipe.bits, name)}")
@@ -186,6 +190,15 @@ def _check_teacher(recipe: Recipe, source: TomlSource) -> None:
     _check_architecture(recipe.teacher, "teacher", source)
     _check_plan(recipe.teacher_plan, "teacher_plan", source)
     _check_pair(recipe.teacher, recipe.student, source)
+
+
+def _check_pruning(recipe: Recipe, source: TomlSource) -> None:
+    for field_name, problem in prune_table.problems(recipe.student, recipe.prune):
+        raise source.error(f"prune.{field_name}", problem)
+    if recipe.prune.asked and recipe.prune_plan is None:
+        raise source.error("prune_plan", "is missing: a pruned student has to recover, for `tokens` of it")
+    if recipe.prune_plan is not None:
+        _check_plan(recipe.prune_plan, "prune_plan", source)
 
 
 def _check_pair(teacher: Architecture, student: Architecture, source: TomlSource) -> None:

@@ -55,7 +55,8 @@ def run(
 
 def _has(recipe: config.Recipe, stage: str) -> bool:
     """Whether a run of everything includes this stage."""
-    return stage != "teacher" or recipe.teacher is not None
+    asked = {"teacher": recipe.teacher is not None, "prune": recipe.prune.asked}
+    return asked.get(stage, True)
 
 
 def _chosen(stage: str | None, until: str | None) -> list[str]:
@@ -92,8 +93,8 @@ def _inputs(name: str, recipe: Recipe) -> list[str]:
     """The stages that a stage of this recipe reads from."""
     plan = getattr(recipe, f"{name}_plan", None)
     needs = STAGES[name].needs
-    taught = recipe.teacher is not None and plan is not None and asks_teacher(plan)
-    return [other for other in needs if other != "teacher" or taught]
+    taught = plan is not None and asks_teacher(plan)
+    return [other for other in needs if _has(recipe, other) and (other != "teacher" or taught)]
 
 
 def _require(job: Job, name: str, other: str) -> None:

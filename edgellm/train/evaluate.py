@@ -99,22 +99,28 @@ def _greedy_rows(model: Stepper, ids: Tensor, most: int) -> list[list[int]]:
 
 
 def compare(folder: Path, recipe: Recipe) -> dict[str, Any]:
-    """Model (float, quantised, integer) -> set -> `scores.score` of a finished run; exports the integer model."""
+    """Model (float, quantised, integer) -> set -> `scores.score` of a finished run; exports the integer model.
+
+    Of a run that prunes, `float` is the pruned student and `unpruned` the whole one.
+    """
     from edgellm.export.integer import export_model
     from edgellm.runtime.llm import load
     from edgellm.train.distill import CHECKPOINT, load_float, load_quantised
+    from edgellm.train.prune_stage import load_final
 
     export_model(folder / CHECKPOINT, folder / "model")
     chosen = [entry.sample(recipe.test_lines or None) for entry in test_sets(folder)]
     codec = Codec.of(folder / "model")
-    student = load_float(folder / "student", recipe.student).eval()
     quantised, _ = load_quantised(folder / CHECKPOINT)
     with load(folder / "model") as llm:
         readers: dict[str, Reader] = {
-            "float": TorchReader(student),
+            "float": TorchReader(load_final(folder, recipe).eval()),
             "quantised": TorchReader(quantised),
             "integer": IntegerReader(llm.session, llm.stop_ids, logit_step(llm.folder)),
         }
+        if recipe.prune.asked:
+            unpruned = load_float(folder / "student", recipe.student)
+            readers = {"unpruned": TorchReader(unpruned.eval()), **readers}
         return {label: _summaries(reader, codec, chosen, label) for label, reader in readers.items()}
 
 

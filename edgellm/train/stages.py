@@ -1,4 +1,4 @@
-"""What `edgellm distill` does, stage by stage: corpus, teacher, student, quantisation-aware training, evaluation, export.
+"""What `edgellm distill` does, stage by stage: corpus, teacher, student, pruning, QAT, evaluation, export.
 
 A stage reads from the run's folder what earlier stages left there and leaves its own results; nothing else is passed on.
 """
@@ -18,7 +18,7 @@ from edgellm import files
 from edgellm.data.examples import Examples
 from edgellm.errors import UsageError
 from edgellm.numerics.model import Architecture
-from edgellm.train import calibrate, checkpoint, corpus_stage, evaluate
+from edgellm.train import calibrate, checkpoint, corpus_stage, evaluate, prune_stage
 from edgellm.train.config import Plan, Recipe
 from edgellm.train.loop import Common, Stage
 from edgellm.train.losses import Forward
@@ -83,17 +83,25 @@ def train_student(job: Job) -> None:
     _train(job, "student", Decoder(job.recipe.student), job.recipe.student)
 
 
+def prune_student(job: Job) -> None:
+    """A smaller student: the least important heads, channels and layers cut out, then distilled from the whole one."""
+    common = Common(job.folder, job.recipe.seed, job.recipe.saving, job.place)
+    train, valid = job.examples("train"), job.examples("valid")
+    lines = prune_stage.draw(train, valid, job.recipe.prune.lines, job.recipe.seed)
+    prune_stage.run(job.recipe, common, lines, job.resume)
+
+
 def train_qat(job: Job) -> None:
     """The student on the integer grid, distilled from the teacher, or from its own float weights (LLM-QAT, Liu et al. 2023).
 
     Leaves the final checkpoint as well.
     """
     torch.manual_seed(job.recipe.seed + 2)
-    student = load_float(job.folder / "student", job.recipe.student)
+    student = prune_stage.load_final(job.folder, job.recipe)
     scheme = _scheme(job, student)
-    model = QuantDecoder(job.recipe.student, scheme, job.recipe.bits.weight, job.recipe.bits.head)
+    model = QuantDecoder(student.arch, scheme, job.recipe.bits.weight, job.recipe.bits.head)
     model.load_float(student)
-    _train(job, "qat", model, job.recipe.student)
+    _train(job, "qat", model, student.arch)
     if job.place.writes:
         with checkpoint.disk_errors(job.folder):
             _write_checkpoint(job, model, scheme)
@@ -112,13 +120,14 @@ def export(job: Job) -> None:
     export_model(job.folder / CHECKPOINT, job.folder / MODEL)
 
 
-# In the order in which they run. A stage between student and qat belongs here, and in `train_qat`, which reads the student.
+# In the order in which they run.
 STAGES: dict[str, Step] = {
     "corpus": Step(make_corpus),
     "teacher": Step(train_teacher, ("corpus",), together=True),
     "student": Step(train_student, ("corpus", "teacher"), together=True),
-    "qat": Step(train_qat, ("corpus", "teacher", "student"), together=True),
-    "evaluate": Step(measure, ("corpus", "student", "qat")),
+    "prune": Step(prune_student, ("corpus", "student"), together=True),
+    "qat": Step(train_qat, ("corpus", "teacher", "student", "prune"), together=True),
+    "evaluate": Step(measure, ("corpus", "student", "prune", "qat")),
     "export": Step(export, ("qat",)),
 }
 
@@ -165,7 +174,7 @@ def _write_checkpoint(job: Job, model: QuantDecoder, scheme: Scheme) -> None:
     about = {
         "name": job.recipe.name,
         "description": job.recipe.description,
-        "arch": dataclasses.asdict(job.recipe.student),
+        "arch": dataclasses.asdict(prune_stage.final_arch(job.recipe)),
         "scheme": dataclasses.asdict(scheme),
         "bits": dataclasses.asdict(job.recipe.bits),
         "seed": job.recipe.seed,

@@ -14,9 +14,10 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from edgellm.data import invent
+
 HELD_OUT_ONE_IN = 8
 BARE_NAME_SHARE = 0.2
-BARE_START_SHARE = 0.2  # of invented words begin with a vowel
 # Bare nouns that a template without a name already means ("turn on the lights").
 NEVER_BARE = frozenset({"light", "fan", "cover", "lawn_mower", "lock"})
 PROPER_DOMAINS = frozenset({"scene", "script", "todo", "weather", "input_boolean", "button"})
@@ -46,6 +47,7 @@ class Values:
         self.people = self._mine(lists["people"])
         self.modifiers = self._mine(lists["modifiers"])
         self.words = self._mine(lists["words"])
+        self.chain = invent.Chain([word for word in lists["words"] if not is_held_out(word)])
 
     def _mine(self, words: Sequence[str]) -> list[str]:
         return [word for word in words if is_held_out(word) == self.held_out]
@@ -61,13 +63,10 @@ class Values:
         return self.pick("floors")
 
     def invented(self) -> str:
-        """A pronounceable word of one to three syllables that is in no dictionary."""
+        """A word in no dictionary, half of them pronounceable syllables and half English-looking letters."""
         while True:
-            syllables = self.rng.choice((1, 2, 2, 3))
-            parts = [self.pick("onsets") + self.pick("vowels") for _ in range(syllables)]
-            if self.rng.random() < BARE_START_SHARE:
-                parts[0] = self.pick("vowels") + self.pick("codas")
-            word = "".join(parts) + (self.pick("codas") if self.rng.random() < 0.7 else "")
+            chain = self.rng.random() < 0.5
+            word = self.chain.draw(self.rng) if chain else invent.syllables(self.lists, self.rng)
             if is_held_out(word) == self.held_out:
                 return word
 

@@ -91,7 +91,7 @@ def test_only_wrong_lines_are_generated():
         [16, 17, 18, 19, 20],
         [19, 20],
     ]
-    assert model.seen == [(2, 6), (1, 1), (1, 1), (1, 1)]
+    assert model.seen == [(2, 6), (1, 1), (1, 1), (1, 1)]  # one pass, then one line token by token
 
 
 def test_passes_hold_lines_of_similar_length_and_are_bounded(monkeypatch):

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -22,6 +23,7 @@ from edgellm.evaluation.integer import IntegerReader, logit_step
 from edgellm.evaluation.measure import measure_all
 from edgellm.evaluation.sets import CaseSet
 from edgellm.numerics.model import Architecture
+from edgellm.runtime.backends import lockstep
 from edgellm.train.config import Recipe
 from edgellm.train.model import Cache
 
@@ -71,31 +73,22 @@ class TorchReader:
         return losses, answers
 
 
-@torch.no_grad()
+class _Slots:
+    """The decoder that `lockstep` drives: one slot a prompt, caches that grow."""
+
+    def __init__(self, model: Stepper, batch: int) -> None:
+        self._model, self.arch, self.batch = model, model.arch, batch
+        self._caches: Cache = [None] * model.arch.layers
+
+    @torch.no_grad()
+    def step(self, tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        logits, self._caches = self._model.step(torch.from_numpy(tokens)[:, None], self._caches)
+        return logits[:, -1].argmax(-1).numpy()
+
+
 def greedy(model: Stepper, prompts: Sequence[list[int]], most: int) -> list[list[int]]:
-    """Greedy answers of at most `most` tokens without the end token; prompts of equal length run together."""
-    by_length: dict[int, list[int]] = defaultdict(list)
-    for index, ids in enumerate(prompts):
-        by_length[len(ids)].append(index)
-    answers: list[list[int]] = [[] for _ in prompts]
-    for length, indices in by_length.items():
-        room = min(most, model.arch.context - length + 1)
-        rows = _greedy_rows(model, torch.tensor([prompts[i] for i in indices]), room)
-        for index, row in zip(indices, rows, strict=True):
-            answers[index] = row[: row.index(END_ID)] if END_ID in row else row
-    return answers
-
-
-def _greedy_rows(model: Stepper, ids: Tensor, most: int) -> list[list[int]]:
-    caches: Cache = [None] * model.arch.layers
-    picked: list[Tensor] = []
-    done = torch.zeros(len(ids), dtype=torch.bool)
-    while len(picked) < most and not done.all():
-        logits, caches = model.step(ids, caches)
-        ids = logits[:, -1].argmax(-1, keepdim=True)
-        picked.append(ids)
-        done |= ids[:, 0] == END_ID
-    return torch.cat(picked, 1).tolist()
+    """Greedy answers of at most `most` tokens without the end token, all side by side."""
+    return lockstep.answer(_Slots(model, len(prompts)), prompts, most, (END_ID,))
 
 
 def compare(folder: Path, recipe: Recipe) -> dict[str, Any]:

@@ -17,12 +17,20 @@ class Stepper(Protocol):
     arch: Architecture
     batch: int
 
-    def step(self, tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]: ...
+    def step(self, tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Feed one token per slot, int64 [batch] each: the most likely next tokens int64 [batch]."""
+        ...
 
-    def logits(self) -> NDArray[np.int16]: ...
+
+class LogitsStepper(Stepper, Protocol):
+    """One that keeps the logits of its last step."""
+
+    def logits(self) -> NDArray[np.int16]:
+        """int16 [batch, vocab]."""
+        ...
 
 
-def read(decoder: Stepper, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
+def read(decoder: LogitsStepper, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
     """Logits int16 [time, vocab] of at most `batch` sequences, none empty; row t is about what follows the tokens 0..t."""
     tokens = np.zeros((max(map(len, sequences)), decoder.batch), np.int64)
     for slot, ids in enumerate(sequences):
@@ -41,6 +49,8 @@ def answer(
     known = [list(ids) for ids in prompts]
     going = set(range(len(prompts)))
     for position in range(decoder.arch.context):
+        if not going:
+            break
         row = np.zeros(decoder.batch, np.int64)
         for slot in going:
             row[slot] = known[slot][position]
@@ -50,6 +60,4 @@ def answer(
                 known[slot].append(following[slot])
             if following[slot] in stop_ids or len(known[slot]) - len(prompts[slot]) == most:
                 going.remove(slot)
-        if not going:
-            break
     return [ids[len(prompt) :] for ids, prompt in zip(known, prompts, strict=True)]

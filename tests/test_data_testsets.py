@@ -8,7 +8,7 @@ import pytest
 from edgellm.data import testsets
 from edgellm.data.testsets import normal_form
 
-LINES = {"heldout": 500, "templates": 500, "values": 500}
+LINES = {"heldout": 500, "templates": 500, "phrasings": 500, "values": 500}
 COPIED = ("name", "item", "message", "search_query", "conversation_command")
 
 

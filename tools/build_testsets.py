@@ -27,19 +27,32 @@ def write_barred(source: Grammar) -> None:
 
 
 def main() -> None:
-    """Draw all three sets with one generator, so that they share no command with each other or with free.tsv."""
+    """Draw all sets with one generator, so that they share no command with each other or with free.tsv."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=500, help="lines a set")
-    lines = parser.parse_args().lines
+    parser.add_argument("--exclude", type=Path, help="a train.tsv: none of its commands is drawn")
+    options = parser.parse_args()
     source, rng = load_grammar(), random.Random(SEED)
     write_barred(source)
     known, unseen = split_templates(source.templates)
-    seen = {testsets.normal_form(line.split("\t", 1)[0]) for line in testsets.text_of("free").splitlines()}
-    plans = {"heldout": (known, False), "templates": (unseen, False), "values": (known, True)}
+    plans = {
+        "heldout": (known, False),
+        "templates": ([template for template in unseen if not template.free], False),
+        "phrasings": ([template for template in unseen if template.free], False),
+        "values": (known, True),
+    }
+    seen = commands(testsets.text_of("free")) | commands(
+        options.exclude.read_text("utf-8") if options.exclude else ""
+    )
     for name, (templates, held_values) in plans.items():
         sampler = Sampler(source, templates, rng, held_values)
-        examples = draw_unique(lines, sampler.draw, seen, lambda: None)
+        examples = draw_unique(options.lines, sampler.draw, seen, lambda: None)
         files.write_text(FOLDER / f"{name}.tsv", "".join(example.line + "\n" for example in examples))
+
+
+def commands(text: str) -> set[str]:
+    """Normal forms of the commands of TSV lines."""
+    return {testsets.normal_form(line.split("\t", 1)[0]) for line in text.splitlines()}
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 | set | templates | values |
 |---|---|---|
 | heldout | training templates | training words |
-| templates | templates never expanded for training | training words |
+| templates | stock templates never expanded for training | training words |
+| phrasings | own phrasings never expanded for training | training words |
 | values | training templates | held-out words |
 | free | none: sentences people say, written by hand | ordinary ones |
 
-`python tools/build_testsets.py` builds the first three again, and `barred.json`: the templates that could produce a line of
+`python tools/build_testsets.py` builds the first four again, and `barred.json`: the templates that could produce a line of
 `free.tsv`, which no training line comes from.
 """
 
@@ -20,7 +21,7 @@ from importlib import resources
 
 from edgellm.data.words import word_lists
 
-BUILT = ("heldout", "templates", "values")
+BUILT = ("heldout", "templates", "phrasings", "values")
 SETS = (*BUILT, "free")
 
 

@@ -20,6 +20,7 @@ FOLDER = resources.PACKAGE / "data" / "sets"
 LABELS = {
     "heldout": "held-out expansions",
     "templates": "unseen templates",
+    "phrasings": "unseen phrasings",
     "values": "unseen slot values",
     "free": "free phrasing",
 }

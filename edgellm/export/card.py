@@ -6,17 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from edgellm.evaluation.sets import LABELS
 from edgellm.manifest import Manifest
 from edgellm.numerics.model import Architecture
 
 NAME = "README.md"
-LABELS = {
-    "heldout": "held-out expansions",
-    "templates": "templates never seen",
-    "values": "slot values never seen",
-    "free": "free phrasing",
-    "valid": "held-out part of the corpus",
-}
 QUALITY = (
     "The integer model, greedy; percent with 95 % Wilson intervals. Exact is the intent and every slot, or the whole text of a "
     "model without intents. `metrics.json` has the float student and the quantised model in torch beside it."

@@ -30,6 +30,16 @@ def test_a_terminal_line_is_redrawn(monkeypatch):
     assert second.endswith("\n")
 
 
+def test_time_left_counts_only_what_was_done_now(monkeypatch):
+    """Resumed at 80 of 100: 10 more in 5 seconds leave 10, not 90, to do."""
+    now = iter([0.0, 5.0, 6.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    out = Terminal()
+    with progress.track("Work", total=100, stream=out, done=80) as bar:
+        bar.advance(10)
+    assert "90%  0:05 left 0:05" in out.getvalue().split("\r")[1]
+
+
 def test_stopped_work_says_so():
     out = io.StringIO()
     with pytest.raises(KeyboardInterrupt), progress.track("Work", total=10, stream=out):

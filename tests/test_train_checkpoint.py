@@ -1,6 +1,7 @@
 """Checkpoints: exact, replaced as a whole, damage named."""
 
 import errno
+import json
 import resource
 
 import pytest
@@ -69,6 +70,17 @@ def test_a_save_killed_before_its_description_was_copied_is_whole(tmp_path):
     checkpoint.save(tmp_path / "c", {"a": torch.ones(2)}, {"step": 1})
     (tmp_path / "c" / "about.json").write_bytes(old)
     assert_still_the_first(tmp_path / "c")
+    checkpoint.mend(tmp_path / "c")
+    assert json.loads((tmp_path / "c" / "about.json").read_text()) == {"step": 1}
+
+
+def test_mending_sweeps_and_leaves_a_sound_checkpoint_alone(tmp_path):
+    checkpoint.save(tmp_path / "c", {"a": torch.ones(2)}, {"step": 1})
+    (tmp_path / "c" / ".about.json.x8r_").write_bytes(b"half")
+    before = (tmp_path / "c" / "about.json").stat().st_mtime_ns
+    checkpoint.mend(tmp_path / "c")
+    assert (tmp_path / "c" / "about.json").stat().st_mtime_ns == before
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["about.json", "weights.safetensors"]
 
 
 def test_litter_of_killed_saves_is_swept(tmp_path):

@@ -30,7 +30,7 @@ def add(commands: Commands) -> None:
     distill = command(
         commands,
         "distill",
-        "train a model from its recipe: corpus, teacher, student, QAT, evaluation, integer model",
+        "train a model from its recipe: corpus, teacher, student, pruning, QAT, evaluation, integer model",
         run_distill,
         DISTILL_EXAMPLES,
     )
@@ -40,7 +40,9 @@ def add(commands: Commands) -> None:
     )
     distill.add_argument("--resume", action="store_true", help="go on from the last checkpoint in DIR")
     distill.add_argument(
-        "--stage", metavar="NAME", help="this stage alone: corpus, teacher, student, qat, evaluate or export"
+        "--stage",
+        metavar="NAME",
+        help="this stage alone: corpus, teacher, student, prune, qat, evaluate or export",
     )
     distill.add_argument("--until", metavar="NAME", help="the stages up to this one")
     distill.add_argument("--device", metavar="DEVICE", default="cpu", help="cpu (default) or cuda")

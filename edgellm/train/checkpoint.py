@@ -57,6 +57,14 @@ def describe(folder: Path) -> dict[str, Any]:
         return _about(file, folder)
 
 
+def mend(folder: Path) -> None:
+    """After a process was killed while it saved: the readable copy follows the tensor file, and litter goes."""
+    _sweep(folder)
+    text = json.dumps(describe(folder), indent=2) + "\n"
+    if not (folder / ABOUT).is_file() or (folder / ABOUT).read_text("utf-8") != text:
+        files.write_text(folder / ABOUT, text)
+
+
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open

@@ -196,9 +196,15 @@ class Stage:
         checkpoint.save(self.folder, tensors, about)
 
     def _load(self) -> None:
+        if self.place.writes:
+            checkpoint.mend(self.folder)
         tensors, about = checkpoint.load(self.folder)
         checkpoint.fill(self.model, checkpoint.model_tensors(tensors), about, self.arch, self.folder)
         if self.hidden is not None:
+            if PROJECTION not in tensors:
+                raise TrainingError(
+                    f"{self.folder}: the stage was begun with hidden = 0: keep that, or begin again"
+                )
             self.hidden.projection.data.copy_(tensors[PROJECTION])
         for number, optimizer in enumerate(self.optimizers):
             prefix = f"optimizer{number}."

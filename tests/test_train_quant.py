@@ -14,9 +14,11 @@ from edgellm.data import tokenizer as bpe
 from edgellm.numerics import onnxfile
 from edgellm.numerics.golden import GoldenModel
 from edgellm.train import calibrate
+from edgellm.train.bits import Bits
 from edgellm.train.distill import load_quantised
 from edgellm.train.model import Decoder
-from edgellm.train.quant import MULT_MAX, NUDGE, GridScaling, QuantDecoder, fixed
+from edgellm.train.quant import QuantDecoder
+from edgellm.train.quantisers import MULT_MAX, NUDGE, GridScaling, fixed
 
 pytestmark = pytest.mark.train
 
@@ -40,7 +42,7 @@ def lines(run):
 def test_scales_are_whole_multiples_of_the_unit():
     unit = torch.tensor([1e-4, 2e-4, 1e-4, 1.0], dtype=torch.float64)
     weight = torch.tensor([[0.1, -0.07], [0.002, 0.0141], [0.9, 0.1], [0.5, -0.5]], requires_grad=True)
-    scale = GridScaling(unit)(weight, torch.tensor(7.0))
+    scale = GridScaling(unit, 4)(weight, torch.tensor(7.0))
     mult = scale.flatten() / unit.float()
     assert torch.allclose(mult, torch.tensor([143.0, 10.0, MULT_MAX, 1.0]), rtol=1e-5)
     scale.sum().backward()
@@ -79,7 +81,7 @@ def test_head_and_embedding_share_their_float_weight(quantised):
 def test_loading_a_float_model_copies_every_weight(quantised):
     torch.manual_seed(1)
     model = Decoder(quantised.arch)
-    other = QuantDecoder(quantised.arch, quantised.scheme, 4, 4)
+    other = QuantDecoder(quantised.arch, quantised.scheme, Bits())
     other.load_float(model)
     own = dict(other.named_parameters())
     assert all(torch.equal(own[name], value) for name, value in model.named_parameters())
@@ -115,7 +117,7 @@ def test_the_integer_model_differs_by_float_rounding_alone(run, quantised, lines
 
 
 def test_gradients_reach_every_weight(run, quantised, lines):
-    model = QuantDecoder(quantised.arch, quantised.scheme, 4, 4)
+    model = QuantDecoder(quantised.arch, quantised.scheme, Bits())
     model.load_state_dict(quantised.state_dict())
     model(torch.tensor([lines[0][0]])).square().mean().backward()
     for name, parameter in model.named_parameters():

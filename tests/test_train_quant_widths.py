@@ -16,8 +16,10 @@ from edgellm.numerics.golden import GoldenModel
 from edgellm.runtime.backends.cpu import Decoder as CpuDecoder
 from edgellm.train import calibrate, checkpoint
 from edgellm.train import config as recipes
+from edgellm.train.bits import Bits
 from edgellm.train.distill import CHECKPOINT, load_float
-from edgellm.train.quant import GridScaling, QuantDecoder, weight_scale
+from edgellm.train.quant import QuantDecoder
+from edgellm.train.quantisers import GridScaling, weight_scale
 
 pytestmark = pytest.mark.train
 
@@ -37,16 +39,17 @@ def lines(run):
 def ternary(run, lines, tmp_path_factory):
     """The run's float student on ternary weights after a step of training, and its model folder."""
     folder = tmp_path_factory.mktemp("ternary")
+    bits = Bits(weight=2, head=2)
     arch = recipes.load(run.parent / "tiny.toml").student
     student = load_float(run / "student", arch)
-    scheme = calibrate.choose(student, lines, weight_bits=2, head_bits=2)
-    model = QuantDecoder(arch, scheme, 2, 2)
+    scheme = calibrate.choose(student, lines, bits)
+    model = QuantDecoder(arch, scheme, bits)
     model.load_float(student)
     descend(model, torch.tensor([lines[0][0]]))
     about = {
         "arch": dataclasses.asdict(arch),
         "scheme": dataclasses.asdict(scheme),
-        "bits": {"weight": 2, "head": 2},
+        "bits": dataclasses.asdict(bits),
     }
     checkpoint.save(folder / CHECKPOINT, model.state_dict(), about)
     shutil.copyfile(run / "tokenizer.json", folder / CHECKPOINT / "tokenizer.json")
@@ -64,31 +67,31 @@ def descend(model, ids):
 
 def test_from_four_bits_on_the_largest_weight_is_the_largest_integer():
     weight = torch.tensor([[0.7, -0.1, 0.2], [-0.35, 0.0, 0.1]])
-    assert weight_scale(weight, 7).flatten().tolist() == pytest.approx([0.1, 0.05])
+    assert weight_scale(weight, 4).flatten().tolist() == pytest.approx([0.1, 0.05])
 
 
 def test_ternary_weights_above_seven_tenths_of_the_mean_are_one():
     weight = torch.tensor([[0.69, 0.71, -0.71, -1.89]])  # of mean magnitude 1
-    scale = weight_scale(weight, 1)
+    scale = weight_scale(weight, 2)
     assert (weight / scale).round().clamp(-1, 1).tolist() == [[0, 1, -1, -1]]
 
 
-@pytest.mark.parametrize("largest", [1, 3])
-def test_the_step_of_narrow_weights_is_the_best_for_a_normal_distribution(largest):
+@pytest.mark.parametrize(("bits", "largest"), [(2, 1), (3, 3)])
+def test_the_step_of_narrow_weights_is_the_best_for_a_normal_distribution(bits, largest):
     weight = torch.randn(1, 20000, generator=torch.Generator().manual_seed(0))
 
     def error(scale):
         return float(((weight / scale).round().clamp(-largest, largest) * scale - weight).square().mean())
 
-    chosen = error(weight_scale(weight, largest))
-    best = min(error(weight_scale(weight, largest) * share) for share in np.arange(0.4, 2.0, 0.02))
+    chosen = error(weight_scale(weight, bits))
+    best = min(error(weight_scale(weight, bits) * share) for share in np.arange(0.4, 2.0, 0.02))
     assert chosen < 1.03 * best
     assert chosen < 0.6 * error(weight.abs().max() / largest)
 
 
 def test_the_gradient_of_a_ternary_scale_reaches_every_weight():
     weight = torch.tensor([[0.5, -0.25, 0.75, 0.5]], requires_grad=True)
-    GridScaling(torch.tensor([0.01]))(weight, torch.tensor(1.0)).sum().backward()
+    GridScaling(torch.tensor([0.01]), 2)(weight, torch.tensor(1.0)).sum().backward()
     assert weight.grad.flatten().tolist() == pytest.approx([0.35, -0.35, 0.35, 0.35])
 
 

@@ -6,6 +6,7 @@ its scale. The metadata entry `edgellm` holds the shape, the shifts and the acti
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 import warnings
@@ -82,7 +83,7 @@ def _name_weights(proto: Any, model: Any) -> None:
 def _settings(about: dict[str, Any]) -> dict[str, Any]:
     """The metadata entry, from the checkpoint's description."""
     from edgellm.train.model import ROPE_THETA
-    from edgellm.train.quant import Scheme
+    from edgellm.train.scheme import Scheme
 
     scheme = Scheme(**about["scheme"])
     numerics = ("norm_shift", "score_mult", "score_shift", "glu_shift", "embed_shift")
@@ -91,6 +92,7 @@ def _settings(about: dict[str, Any]) -> dict[str, Any]:
         "arch": {**about["arch"], "rope_theta": ROPE_THETA},
         "numerics": {name: getattr(scheme, name) for name in numerics},
         "shifts": scheme.shifts,
+        "widths": dataclasses.asdict(scheme.widths),
         "scales": {
             "norm": scheme.norm(about["arch"]["width"]),
             **{name: getattr(scheme, name) for name in scales},

@@ -1,177 +1,167 @@
 """Chooses the scales of the integer model from what the float student does on training lines.
 
-Activations take a high percentile of their magnitude with a little head room; the residual stream may not saturate, so it
-takes the largest value seen with a factor to spare. Shifts are then the largest for which every weight scale still has a
-multiplier within 8 bits.
+Activations of 8 bits take a high percentile of their magnitude; those of 4 bits the step of least square error. The residual
+stream may not saturate, so it takes the largest value seen with a factor to spare. Shifts are then the largest for which
+every weight scale still has a multiplier of its width.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from edgellm.numerics.model import Architecture
+from edgellm.numerics.layout import LINEARS
 from edgellm.numerics.tables import EXP_STEPS_PER_NAT
-from edgellm.train.batches import Encoded, make_batch
-from edgellm.train.model import Block, Decoder, rms_norm, rotate, split_heads
-from edgellm.train.quant import MULT_MAX, NORM_BITS, Scheme, weight_scale
+from edgellm.numerics.validate import MAX_MULT, MAX_SCORE_SHIFT, MAX_SHIFT
+from edgellm.train.batches import Encoded
+from edgellm.train.bits import HEAD, MULT_BITS, Bits
+from edgellm.train.model import Decoder
+from edgellm.train.quantisers import weight_scale
+from edgellm.train.ranges import Ranges, best_step, observe, relative_error
+from edgellm.train.scheme import BYTE, NORM_BITS, Scheme
 
-PERCENTILE = 0.9995
-SAMPLE = 200_000  # values a tensor: torch.quantile's own limit is near
+__all__ = ["choose", "from_ranges", "observe"]
+
 RESIDUAL_SPARE = 1.5
 LOGIT_SPARE = 3.0
-WEIGHT_SPARE = 1.5  # QAT may let a channel's largest weight grow by this much
-EMBED_LEVELS = 48  # the largest embedding is at least this many steps of the residual stream
-NORM_RANGE = 4.0  # an RMSNorm output saturates beyond about this many root mean squares
+WEIGHT_SPARE = 1.5  # QAT may let a channel's scale grow by this much
+EMBED_LEVELS = 48  # the largest embedding of 8 bits is at least this many steps of the residual stream
+NORM_RANGE = 4.0  # an RMSNorm output of 8 bits saturates beyond about this many root mean squares
 SCORE_SHIFT = 10
-SILU_TOP = 127.0
+TOP = 127.0  # of int8
 
 
-class Ranges:
-    """Magnitudes seen, per tensor and layer."""
-
-    def __init__(self) -> None:
-        self._parts: dict[tuple[str, int], list[Tensor]] = defaultdict(list)
-
-    def see(self, name: str, layer: int, x: Tensor) -> Tensor:
-        self._parts[name, layer].append(x.detach().abs().flatten())
-        return x
-
-    def top(self, name: str, layer: int, share: float = PERCENTILE) -> float:
-        """Magnitude that `share` of the values do not exceed."""
-        values = torch.cat(self._parts[name, layer])
-        if share == 1.0:
-            return float(values.max())
-        stride = max(1, len(values) // SAMPLE)
-        return float(values[::stride].quantile(share))
-
-    def over_layers(self, name: str, share: float = PERCENTILE) -> list[float]:
-        return [self.top(name, layer, share) for key, layer in sorted(self._parts) if key == name]
+def choose(model: Decoder, examples: Sequence[Encoded], bits: Bits | None = None) -> Scheme:
+    """The scales for a float student, from the lines given; `bits` are the recipe's defaults unless given."""
+    return from_ranges(model, observe(model, examples), bits or Bits())
 
 
-@torch.no_grad()
-def observe(model: Decoder, examples: Sequence[Encoded]) -> Ranges:
-    """Run lines one length at a time through the float model and note every tensor that will be quantised."""
-    ranges = Ranges()
-    by_length: dict[int, list[Encoded]] = defaultdict(list)
-    for example in examples:
-        by_length[len(example[0])].append(example)
-    for group in by_length.values():
-        _observe_group(model, make_batch(group, 1.0).ids, ranges)
-    return ranges
-
-
-def _observe_group(model: Decoder, ids: Tensor, ranges: Ranges) -> None:
-    cos, sin = model.cos[: ids.shape[1]], model.sin[: ids.shape[1]]
-    x = model.embedding(ids)
-    ranges.see("embedding", 0, x)
-    for layer, block in enumerate(cast(list[Block], list(model.blocks))):
-        q, k, v = split_heads(block.qkv(rms_norm(x)), model.arch)
-        for name, tensor in (("q", q), ("k", k), ("v", v)):
-            ranges.see(name, layer, tensor)
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        x = ranges.see("residual", layer, x + block.attn_out(mixed.transpose(1, 2).flatten(2)))
-        gate, up = block.gate_up(rms_norm(x)).chunk(2, -1)
-        ranges.see("gate", layer, gate)
-        ranges.see("up", layer, up)
-        ranges.see("silu", layer, F.silu(gate))
-        ranges.see("glu", layer, F.silu(gate) * up)
-        x = ranges.see("residual", layer, x + block.down(F.silu(gate) * up))
-    ranges.see("logits", 0, F.linear(rms_norm(x), model.embedding.weight))
-
-
-def choose(model: Decoder, examples: Sequence[Encoded], weight_bits: int = 4, head_bits: int = 4) -> Scheme:
-    """The scales for a float student, from the lines given."""
-    arch, seen = model.arch, observe(model, examples)
-    residual, embed_shift, embed_gain = _residual_step(seen)
-    q, k = max(seen.over_layers("q")) / 127, max(seen.over_layers("k")) / 127
-    gate, silu = max(seen.over_layers("gate")) / 127, max(seen.over_layers("silu")) / SILU_TOP
-    v = [top / 127 for top in seen.over_layers("v")]
-    glu_shift, up = _gate_steps(seen, silu)
-    score = q * k / math.sqrt(arch.head_dim) * EXP_STEPS_PER_NAT
-    score_shift = min(16, SCORE_SHIFT + max(0, math.ceil(-math.log2(score * 2**SCORE_SHIFT / 16))))
+def from_ranges(model: Decoder, seen: Ranges, bits: Bits) -> Scheme:
+    """The scales for a float student of which `seen` was observed."""
+    residual, embed_shift, embed_gain = _residual_step(seen, bits.embedding)
+    q, k = max(seen.over_layers("q")) / TOP, _key_step(seen, bits.kv)
+    gate, silu = max(seen.over_layers("gate")) / TOP, max(seen.over_layers("silu")) / TOP
+    glu_shift, up = _gate_steps(seen, silu, bits.activation)
+    score_mult, score_shift = _score(q * k * 2.0 ** (BYTE - bits.kv) / math.sqrt(model.arch.head_dim))
+    layers = model.arch.layers
     scheme = Scheme(
-        norm_shift=_norm_shift(arch.width),
-        score_mult=max(1, round(score * 2**score_shift)),
+        norm_shift=_norm_shift(seen, model.arch.width, bits.activation),
+        score_mult=score_mult,
         score_shift=score_shift,
         glu_shift=glu_shift,
         embed_shift=embed_shift,
-        shifts=dict.fromkeys(("qkv", "attn_out", "gate_up", "down", "head"), 0),
+        shifts=dict.fromkeys(LINEARS, 0),
         q=q,
         k=k,
-        v=v,
+        v=[_value_step(seen, layer, bits) for layer in range(layers)],
         gate=gate,
         silu=silu,
         up=up,
         residual=residual,
         logits=_power_of_two(seen.top("logits", 0, 1.0) * LOGIT_SPARE / 32767),
         embed_gain=embed_gain,
+        activation_bits=bits.activation,
+        kv_bits=bits.kv,
+        embedding_bits=bits.embedding,
+        mult_bits={kind: n for kind in LINEARS if (n := bits.mult_bits(kind, layers)) != MULT_BITS},
     )
     for kind in scheme.shifts:
-        bits = head_bits if kind == "head" else weight_bits
-        scheme.shifts[kind] = _shift(model, scheme, kind, 2 ** (bits - 1) - 1)
+        _set_shift(model, scheme, kind, bits)
     return scheme
 
 
-def _residual_step(seen: Ranges) -> tuple[float, int, int]:
+def _residual_step(seen: Ranges, bits: int) -> tuple[float, int, int]:
     """Step of the residual stream, which must not saturate; the embedding's left shift onto it and its gain.
 
     A stream that grows far beyond the embedding leaves it few levels; the gain lifts it then, which training absorbs.
     """
     least = max(seen.over_layers("residual", 1.0)) * RESIDUAL_SPARE / 32767
-    top = seen.top("embedding", 0, 1.0)
-    shift = max(0, math.floor(math.log2(top / 127 / least)))
-    step = max(least, top / 127 / 2.0**shift)
-    gain = 2 ** max(0, math.ceil(math.log2(EMBED_LEVELS * step / top)))
+    levels = (1 << (bits - 1)) - 1
+    fine = seen.top("embedding", 0, 1.0) / levels
+    if bits < BYTE:
+        fine = best_step([(seen.sample("embedding", 0), bits, 1.0)])
+    shift = min(max(0, math.floor(math.log2(fine / least))), 16 - bits)
+    step = max(least, fine / 2.0**shift)
+    gain = 2 ** max(0, math.ceil(math.log2(EMBED_LEVELS / TOP * step / fine)))
     return step, shift, gain
 
 
-def _norm_shift(width: int) -> int:
-    """The shift whose step makes int8 reach NORM_RANGE root mean squares, to the nearest power of two."""
-    return NORM_BITS + round(math.log2(NORM_RANGE / 128 / math.sqrt(width)))
+def _key_step(seen: Ranges, bits: int) -> float:
+    """Step of k before the cache, one for all layers."""
+    if bits == BYTE:
+        return max(seen.over_layers("k")) / TOP
+    return best_step([(torch.cat(seen.layers("key")), bits, 2.0 ** (BYTE - bits))])
 
 
-def _gate_steps(seen: Ranges, silu: float) -> tuple[int, list[float]]:
-    """glu = silu * up >> glu_shift must fill int8 without saturating; one shift, so `up` gives way where a layer needs more."""
-    wanted = [top / 127 for top in seen.over_layers("up")]
-    ratios = [top / 127 / (silu * step) for top, step in zip(seen.over_layers("glu"), wanted, strict=True)]
+def _value_step(seen: Ranges, layer: int, bits: Bits) -> float:
+    """Step of v before the cache; it decides those of the cache and of attention's output."""
+    narrow = [
+        (seen.sample(name, layer), width, 2.0 ** (BYTE - width))
+        for name, width in (("v", bits.kv), ("mixed", bits.activation))
+        if width < BYTE
+    ]
+    return best_step(narrow) if narrow else seen.top("v", layer) / TOP
+
+
+def _norm_shift(seen: Ranges, width: int, bits: int) -> int:
+    """The shift whose step makes int8 reach NORM_RANGE root mean squares, to the nearest power of two; else the best."""
+    usual = NORM_BITS + round(math.log2(NORM_RANGE / 128 / math.sqrt(width))) + BYTE - bits
+    if bits == BYTE:
+        return usual
+    sample = torch.cat(seen.layers("norm"))
+
+    def error(shift: int) -> float:
+        return relative_error(sample, math.sqrt(width) * 2.0 ** (shift - NORM_BITS), bits)
+
+    return min(range(usual - 2, usual + 2), key=error)
+
+
+def _gate_steps(seen: Ranges, silu: float, bits: int) -> tuple[int, list[float]]:
+    """glu = silu * up >> glu_shift must fill its width; one shift, so `up` gives way where a layer needs more."""
+    wanted = [top / TOP for top in seen.over_layers("up")]
+    if bits == BYTE:
+        steps = [top / TOP for top in seen.over_layers("glu")]
+    else:
+        steps = [best_step([(sample, bits, 1.0)]) for sample in seen.layers("glu")]
+    ratios = [glu / (silu * step) for glu, step in zip(steps, wanted, strict=True)]
     shift = max(1, math.ceil(math.log2(min(ratios))))
     return shift, [step * max(1.0, ratio / 2**shift) for ratio, step in zip(ratios, wanted, strict=True)]
+
+
+def _score(scale: float) -> tuple[int, int]:
+    """(mult, shift) of the exponent's table index, for the real value of one step of score."""
+    steps = scale * EXP_STEPS_PER_NAT
+    shift = min(MAX_SCORE_SHIFT, SCORE_SHIFT + max(0, math.ceil(-math.log2(steps * 2**SCORE_SHIFT / 16))))
+    while shift and steps * 2**shift > MAX_MULT:
+        shift -= 1
+    return max(1, round(steps * 2**shift)), shift
 
 
 def _power_of_two(step: float) -> float:
     return 2.0 ** math.ceil(math.log2(step))
 
 
-def _shift(model: Decoder, scheme: Scheme, kind: str, weight_max: int) -> int:
-    """Largest shift for which the largest multiplier stays within 8 bits."""
-    largest = max(
-        _largest_multiplier(model, scheme, kind, layer, weight_max) for layer in _layers(model.arch, kind)
+def _set_shift(model: Decoder, scheme: Scheme, kind: str, bits: Bits) -> None:
+    """The largest shift for which the largest multiplier stays within its width; at shift 1 the multiplier gets wider.
+
+    Coarse weights times coarse activations may be many steps of the residual stream.
+    """
+    layers = range(1 if kind == HEAD else model.arch.layers)
+    largest = (
+        max(float(_multipliers(model, scheme, kind, layer, bits).max()) for layer in layers) * WEIGHT_SPARE
     )
-    return math.floor(math.log2(MULT_MAX / (largest * WEIGHT_SPARE)))
+    shift = min(MAX_SHIFT, math.floor(math.log2(scheme.largest_mult(kind) / largest)))
+    if shift < 1:
+        shift = 1
+        scheme.mult_bits[kind] = min(MAX_MULT.bit_length(), math.ceil(math.log2(2 * largest + 1)))
+    scheme.shifts[kind] = shift
 
 
-def _layers(arch: Architecture, kind: str) -> range:
-    return range(1 if kind == "head" else arch.layers)
-
-
-def _largest_multiplier(model: Decoder, scheme: Scheme, kind: str, layer: int, weight_max: int) -> float:
-    """Over the channels of one weight, at shift 0 (so far below 1)."""
-    arch, norm, kv = model.arch, scheme.norm(model.arch.width), model.arch.kv_heads * model.arch.head_dim
-    steps: dict[str, tuple[float, list[tuple[int, float]]]] = {
-        "qkv": (norm, [(arch.attention_width, scheme.q), (kv, scheme.k), (kv, scheme.v[layer])]),
-        "attn_out": (scheme.v[layer], [(arch.width, scheme.residual)]),
-        "gate_up": (norm, [(arch.ffn, scheme.gate), (arch.ffn, scheme.up[layer])]),
-        "down": (scheme.glu(layer), [(arch.width, scheme.residual)]),
-        "head": (norm, [(arch.vocab, scheme.logits)]),
-    }
-    weight = model.embedding.weight if kind == "head" else getattr(model.block(layer), kind).weight
-    unit = scheme.grid(kind, *steps[kind])
-    return float((weight_scale(weight.detach(), weight_max).flatten().double() / unit).max())
+def _multipliers(model: Decoder, scheme: Scheme, kind: str, layer: int, bits: Bits) -> Tensor:
+    """Of each channel of one weight, at shift 0 (so far below 1)."""
+    weight = model.embedding.weight if kind == HEAD else getattr(model.block(layer), kind).weight
+    unit = scheme.grid(kind, *scheme.steps(model.arch, layer)[kind])
+    return weight_scale(weight.detach(), bits.of(kind, layer)).flatten().double() / unit

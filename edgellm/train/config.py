@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from edgellm.numerics.model import Architecture
-from edgellm.train import corpus_table, prune_table
+from edgellm.train import bits, corpus_table, prune_table
+from edgellm.train.bits import Bits
 from edgellm.train.corpus_table import Corpus
 from edgellm.train.prune_table import Prune
 from edgellm.train.toml_source import TomlSource
@@ -36,20 +38,21 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Bits:
-    """Widths of the integer model's weights; activations and KV cache are int8, the residual stream int16."""
-
-    weight: int = 4
-    head: int = 4
-
-
-@dataclass(frozen=True, slots=True)
 class Saving:
     """When a run writes; nothing here changes a weight."""
 
     seconds: float = 60.0  # between checkpoints
     log_steps: int = 20  # between lines of log.csv
     valid_steps: int = 500  # between measurements of the validation loss
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the model card says beyond the figures."""
+
+    example: str = ""  # a prompt
+    corpus: str = ""  # where it comes from
+    notes: str = ""  # limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,12 @@ class Recipe:
     least_per_intent: int = 3000
     bits: Bits = field(default_factory=Bits)
     saving: Saving = field(default_factory=Saving)
+    card: Card = field(default_factory=Card)
     test_lines: int = 0  # of each test set that the finished models are measured on; 0: all
     prune: Prune = field(default_factory=Prune)
-    prune_plan: Plan | None = None  # recovery after each round of pruning, distilled from the unpruned student
+    prune_plan: Plan | None = (
+        None  # recovery after each round of pruning, distilled from the unpruned student
+    )
 
 
 def load(path: Path) -> Recipe:
@@ -102,6 +108,8 @@ def _value(kind: Any, value: Any, source: TomlSource, name: str) -> Any:
         return _value(get_args(kind)[0], value, source, name)
     if get_origin(kind) is tuple:
         return _texts(get_args(kind)[0], value, source, name)
+    if get_origin(kind) is Mapping:
+        return _mapping(get_args(kind)[1], value, source, name)
     if dataclasses.is_dataclass(kind):
         return _build(kind, value, source, name + ".")  # type: ignore[arg-type]
     if kind is float and type(value) is int:
@@ -116,6 +124,20 @@ def _value(kind: Any, value: Any, source: TomlSource, name: str) -> Any:
             else f"must be a finite number, not {value!r}",
         )
     return value
+
+
+def _mapping(kind: type[Any], value: Any, source: TomlSource, name: str) -> dict[str, Any]:
+    """A table of any keys, nested ones joined with dots."""
+    if not isinstance(value, dict):
+        raise source.error(name, f"must be a table, not {value!r}")
+    entries: dict[str, Any] = {}
+    for key, entry in value.items():
+        if isinstance(entry, dict):
+            inner = _mapping(kind, entry, source, f"{name}.{key}")
+            entries |= {f"{key}.{rest}": part for rest, part in inner.items()}
+        else:
+            entries[key] = _value(kind, entry, source, f"{name}.{key}")
+    return entries
 
 
 def _corpus(value: Any, source: TomlSource, name: str) -> Corpus:
@@ -144,9 +166,8 @@ def _check(recipe: Recipe, source: TomlSource) -> None:
         _check_plan(getattr(recipe, f"{stage}_plan"), f"{stage}_plan", source)
     _check_teacher(recipe, source)
     _check_pruning(recipe, source)
-    for name in ("weight", "head"):
-        if not 2 <= getattr(recipe.bits, name) <= 8:
-            raise source.error(f"bits.{name}", f"must be 2 to 8, not {getattr(recipe.bits, name)}")
+    for name, problem in bits.problems(recipe.bits, prune_table.goal(recipe.student, recipe.prune).layers):
+        raise source.error(f"bits.{name}", problem)
     for name in ("log_steps", "valid_steps"):
         if getattr(recipe.saving, name) < 1:
             raise source.error(f"saving.{name}", "must be at least 1, not 0")

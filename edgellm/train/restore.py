@@ -7,8 +7,10 @@ from pathlib import Path
 from edgellm.errors import TrainingError
 from edgellm.numerics.model import Architecture
 from edgellm.train import checkpoint
+from edgellm.train.bits import Bits
 from edgellm.train.model import Decoder
-from edgellm.train.quant import QuantDecoder, Scheme
+from edgellm.train.quant import QuantDecoder
+from edgellm.train.scheme import Scheme
 
 
 def load_float(folder: Path, arch: Architecture) -> Decoder:
@@ -24,7 +26,7 @@ def load_quantised(folder: Path) -> tuple[QuantDecoder, dict[str, object]]:
     tensors, about = checkpoint.load(folder)
     try:
         arch, scheme = Architecture(**about["arch"]), Scheme(**about["scheme"])
-        model = QuantDecoder(arch, scheme, about["bits"]["weight"], about["bits"]["head"])
+        model = QuantDecoder(arch, scheme, Bits(**about["bits"]))
         left_out = model.load_state_dict(tensors, strict=False).missing_keys
     except (KeyError, TypeError, RuntimeError) as error:
         raise TrainingError(f"{folder}: not a quantised checkpoint: {error}") from error

@@ -24,8 +24,9 @@ from edgellm.train.loop import Common, Stage
 from edgellm.train.losses import Forward
 from edgellm.train.model import Decoder
 from edgellm.train.parallel import Place
-from edgellm.train.quant import QuantDecoder, Scheme
+from edgellm.train.quant import QuantDecoder
 from edgellm.train.restore import load_float
+from edgellm.train.scheme import Scheme
 
 CALIBRATION_LINES = 600
 CHECKPOINT, MODEL, METRICS, SCHEME = "checkpoint", "model", "metrics.json", "scheme.json"
@@ -99,7 +100,7 @@ def train_qat(job: Job) -> None:
     torch.manual_seed(job.recipe.seed + 2)
     student = prune_stage.load_final(job.folder, job.recipe)
     scheme = _scheme(job, student)
-    model = QuantDecoder(student.arch, scheme, job.recipe.bits.weight, job.recipe.bits.head)
+    model = QuantDecoder(student.arch, scheme, job.recipe.bits)
     model.load_float(student)
     _train(job, "qat", model, student.arch)
     if job.place.writes:
@@ -163,7 +164,7 @@ def _scheme(job: Job, student: Decoder) -> Scheme:
     if job.place.writes and not begun:
         lines = job.examples("train")
         sample = random.Random(job.recipe.seed).sample(lines, min(CALIBRATION_LINES, len(lines)))
-        scheme = calibrate.choose(student, sample, job.recipe.bits.weight, job.recipe.bits.head)
+        scheme = calibrate.choose(student, sample, job.recipe.bits)
         files.write_text(place, json.dumps(dataclasses.asdict(scheme), indent=2) + "\n")
     job.place.wait()
     return Scheme(**json.loads(place.read_text("utf-8")))
@@ -178,6 +179,7 @@ def _write_checkpoint(job: Job, model: QuantDecoder, scheme: Scheme) -> None:
         "scheme": dataclasses.asdict(scheme),
         "bits": dataclasses.asdict(job.recipe.bits),
         "seed": job.recipe.seed,
+        "card": dataclasses.asdict(job.recipe.card),
         "tokens": {name: checkpoint.describe(job.folder / name)["state"]["tokens"] for name in trained},
         **corpus_stage.about(job.recipe),
     }

@@ -11,6 +11,7 @@ import pytest
 from rtl_modules import simulation, tag, write_table
 
 from edgellm.numerics import ops
+from edgellm.numerics.model import Widths
 from edgellm.sim import streams
 
 pytestmark = pytest.mark.sim
@@ -28,6 +29,8 @@ class Shape:
     om: int  # output channels a cycle
     mult: int
     shift: int
+    kv_bits: int = 8
+    out_bits: int = 8
 
     @property
     def beats(self) -> int:
@@ -61,6 +64,9 @@ SHAPES = {
     "odd group, odd context": Shape(3, 1, 8, 37, 3, 2, 4, 8, 9, 6),
     "no group, odd dimension": Shape(2, 2, 24, 48, 1, 1, 2, 3, 1, 0),
     "wide": Shape(6, 3, 32, 64, 2, 3, 8, 16, 40, 14),
+    "narrow cache": Shape(4, 2, 16, 64, 2, 2, 2, 4, 80, 8, kv_bits=4),
+    "narrow result": Shape(2, 1, 8, 40, 2, 2, 1, 2, 5, 8, out_bits=4),
+    "both narrow": Shape(2, 2, 8, 40, 2, 2, 1, 4, 80, 8, kv_bits=4, out_bits=4),
 }
 EXP = np.floor(255 * np.exp(-np.arange(256) / 24) + 0.5).astype(np.uint8)
 EXP[255] = 0
@@ -83,6 +89,7 @@ class Bench:
             "HEADS": s.heads, "KV_HEADS": s.kv_heads, "HEAD_DIM": s.head_dim, "CONTEXT": s.context,
             "SLOTS": s.slots, "LAYERS": s.layers, "PT": s.pt, "OM": s.om,
             "SCORE_MULT": s.mult, "SCORE_SHIFT": s.shift,
+            "KV_BITS": s.kv_bits, "OUT_BITS": s.out_bits,
         }  # fmt: skip
 
     def forget(self) -> None:
@@ -94,9 +101,14 @@ class Bench:
         """Random q, k, v heads; extremes every now and then."""
         s, r = self.shape, self.random
         if amplitude is None and r.random() < 0.1:
-            return r.choice(np.array([-128, 127, 0]), (s.beats, s.head_dim)).astype(np.int8)
+            return self.kept(r.choice(np.array([-128, 127, 0]), (s.beats, s.head_dim)))
         reach = amplitude or int(r.choice([4, 12, 40, 128]))
-        return r.integers(-reach, reach, (s.beats, s.head_dim)).astype(np.int8)
+        return self.kept(r.integers(-reach, reach, (s.beats, s.head_dim)))
+
+    def kept(self, vector: np.ndarray) -> np.ndarray:
+        """The vector with its keys and values in the cache's width."""
+        vector[self.shape.heads :] >>= 8 - self.shape.kv_bits
+        return vector.astype(np.int8)
 
     def push(self, places: Sequence[Place], vectors: Sequence[np.ndarray]) -> None:
         """Offer tokens to both; a token outside the memory has no golden result."""
@@ -112,7 +124,8 @@ class Bench:
         q, kv = vector[: s.heads], vector[s.heads :].reshape(2, s.kv_heads, s.head_dim)
         self.cache[:, layer, slot, :, position] = kv
         keys, values = self.cache[:, layer, slot, :, : position + 1]
-        return ops.attention(q, keys, values, EXP, s.mult, s.shift).reshape(s.heads, s.head_dim)
+        widths = Widths(activation=s.out_bits, kv=s.kv_bits)
+        return ops.attention(q, keys, values, EXP, s.mult, s.shift, widths).reshape(s.heads, s.head_dim)
 
     def check(self, *, stall_in: float = 0.0, stall_out: float = 0.0, seed: int = 0) -> np.ndarray:
         """Run until all tokens are out, compare, and return the cycle of each beat [tokens, heads]."""
@@ -193,6 +206,8 @@ def test_extremes(bench: Bench, q: int, k: int, v: int) -> None:
     s = bench.shape
     token = np.concatenate([np.full((n, s.head_dim), x, np.int8) for n, x in
                             ((s.heads, q), (s.kv_heads, k), (s.kv_heads, v))])  # fmt: skip
+    token = bench.kept(token.astype(int))
+    k >>= 8 - s.kv_bits
     opposite = token.copy()
     opposite[s.heads : s.heads + s.kv_heads] = -1 - k
     tokens = [token, opposite] * (s.context // 2)

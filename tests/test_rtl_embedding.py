@@ -22,6 +22,7 @@ class Shape:
     n: int
     pe: int
     shift: int
+    bits: int = 8
 
     @property
     def beats(self) -> int:
@@ -29,6 +30,7 @@ class Shape:
 
 
 SHAPES = {"home": Shape(512, 64, 4, 4), "odd": Shape(40, 21, 7, 0), "one beat": Shape(33, 24, 24, 8)}
+SHAPES["three bits"] = Shape(40, 24, 8, 13, bits=3)
 
 
 class Bench:
@@ -36,12 +38,12 @@ class Bench:
 
     def __init__(self, shape: Shape, run_dir: Path) -> None:
         self.shape, self.random = shape, np.random.default_rng(5)
-        self.table = self.random.integers(-128, 128, (shape.vocab, shape.n)).astype(np.int8)
-        self.table[0], self.table[-1] = -128, 127
-        write_table(run_dir / "embedding.dat", self.table.reshape(-1, shape.pe), 8)
-        self.sim = simulation(
-            "embedding", run_dir, VOCAB=shape.vocab, N=shape.n, PE=shape.pe, EMBED_SHIFT=shape.shift
-        )
+        top = 1 << (shape.bits - 1)
+        self.table = self.random.integers(-top, top, (shape.vocab, shape.n)).astype(np.int8)
+        self.table[0], self.table[-1] = -top, top - 1
+        write_table(run_dir / "embedding.dat", self.table.reshape(-1, shape.pe), shape.bits)
+        sizes = {"VOCAB": shape.vocab, "N": shape.n, "PE": shape.pe, "BITS": shape.bits}
+        self.sim = simulation("embedding", run_dir, **sizes, EMBED_SHIFT=shape.shift)
 
     def push(self, tokens: Sequence[int]) -> None:
         padding = self.random.integers(0, 1 << 16, len(tokens))

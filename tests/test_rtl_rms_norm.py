@@ -24,6 +24,7 @@ class Shape:
     pe: int
     shift: int
     digits: int = 2
+    bits: int = 8
 
     @property
     def interval(self) -> int:
@@ -41,6 +42,7 @@ SHAPES = {
     "one lane": Shape(48, 1, 20, digits=1),
     "odd": Shape(21, 7, 1, digits=3),
     "one beat": Shape(16, 16, 25, digits=4),
+    "four bits": Shape(64, 4, 18, bits=4),
 }
 
 
@@ -64,14 +66,14 @@ class Bench:
 
     def streams(self, count: int, seed: int = 1) -> tuple[dict[str, Stream], Stream]:
         x = vectors(self.shape.n, count, seed)
-        expected = Stream(ops.rms_norm(x, self.shape.shift), self.shape.pe, 8)
+        expected = Stream(ops.rms_norm(x, self.shape.shift, self.shape.bits), self.shape.pe, 8)
         return {"in0": Stream(x, self.shape.pe, 16)}, expected
 
 
 @pytest.fixture(scope="module", params=SHAPES.values(), ids=SHAPES.keys())
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     s: Shape = request.param
-    parameters = {"N": s.n, "PE": s.pe, "NORM_SHIFT": s.shift, "ROOT_DIGITS": s.digits}
+    parameters = {"N": s.n, "PE": s.pe, "NORM_SHIFT": s.shift, "ROOT_DIGITS": s.digits, "OUT_BITS": s.bits}
     return Bench(s, simulation("rms_norm", tmp_path_factory.mktemp("run"), **parameters))
 
 
@@ -104,6 +106,7 @@ def test_reset_in_the_middle(bench: Bench) -> None:
     [
         ({"N": 64, "PE": 5}, "PE=5 does not divide N=64"),
         ({"NORM_SHIFT": 26}, "NORM_SHIFT=26, must be 1..25"),
+        ({"OUT_BITS": 9}, "OUT_BITS=9, must be 2..8"),
         ({"ROOT_DIGITS": 5}, "DIGITS=5, must be 1..4"),
     ],
 )

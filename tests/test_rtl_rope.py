@@ -25,6 +25,7 @@ class Shape:
     head_dim: int
     pe: int
     context: int
+    kv_bits: int = 8
 
     @property
     def width(self) -> int:
@@ -33,7 +34,7 @@ class Shape:
     @property
     def parameters(self) -> dict[str, int]:
         folding = {"HD": self.head_dim, "PE": self.pe, "T": self.context}
-        return {"NR": self.rotated, "NP": self.passed, **folding}
+        return {"NR": self.rotated, "NP": self.passed, "KV_BITS": self.kv_bits, **folding}
 
 
 SHAPES = {
@@ -41,6 +42,8 @@ SHAPES = {
     "one beat a head": Shape(3, 1, 8, 8, 37),
     "nothing passes": Shape(1, 0, 12, 2, 100),
     "one beat a vector": Shape(1, 0, 6, 6, 9),
+    "four bits kept": Shape(6, 2, 16, 4, 64, kv_bits=4),
+    "as many keys as queries, two bits": Shape(2, 1, 8, 8, 37, kv_bits=2),
 }
 
 
@@ -65,9 +68,15 @@ class Bench:
         positions = random.integers(0, s.context, count)
         positions[:8] = 1, 1, 2, 2, 3, 3, 0, s.context - 1
         split = s.rotated * s.head_dim
-        heads = x[:, :split].reshape(count, s.rotated, s.head_dim)
+        keys = split - s.passed * s.head_dim
         cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
-        expected = np.concatenate([ops.rope(heads, cos, sin).reshape(count, split), x[:, split:]], axis=1)
+
+        def turned(part: np.ndarray, bits: int) -> np.ndarray:
+            heads = part.reshape(count, -1, s.head_dim)
+            return ops.rope(heads, cos, sin, bits).reshape(part.shape)
+
+        q, k = turned(x[:, :keys], 8), turned(x[:, keys:split], s.kv_bits)
+        expected = np.concatenate([q, k, ops.narrow(x[:, split:], s.kv_bits)], axis=1)
         tags = np.array([[tag(int(p), slot=255, layer=k % 256, flags=255)] for k, p in enumerate(positions)])
         return {"in0": Stream(x, s.pe, 8), "in1": Stream(tags, 1, 40)}, Stream(expected, s.pe, 8)
 
@@ -102,6 +111,8 @@ def test_reset_in_the_middle(bench: Bench) -> None:
     [
         ({"HD": 16, "PE": 5}, "PE=5 must be even and divide HD=16"),
         ({"HD": 16, "PE": 32}, "PE=32 must be even and divide HD=16"),
+        ({"KV_BITS": 9}, "KV_BITS=9, must be 2..8"),
+        ({"NR": 1, "NP": 2, "KV_BITS": 4}, "and 8 if NP=2 is above NR=1"),
         ({"T": 65537}, "T=65537, must be 1..65536"),
     ],
 )

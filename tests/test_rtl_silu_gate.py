@@ -23,9 +23,15 @@ class Shape:
     pe: int
     shift: int
     extreme: bool = False  # a table of -128 and 127
+    bits: int = 8
 
 
-SHAPES = {"home": Shape(4, 4), "one lane": Shape(1, 1, extreme=True), "wide": Shape(12, 17)}
+SHAPES = {
+    "home": Shape(4, 4),
+    "one lane": Shape(1, 1, extreme=True),
+    "wide": Shape(12, 17),
+    "four bits": Shape(4, 9, bits=4),
+}
 
 
 class Bench:
@@ -35,14 +41,15 @@ class Bench:
         if shape.extreme:
             self.table = random.choice([-128, 127], 256)
         write_table(run_dir / "silu.dat", self.table[:, None], 8)
-        self.sim = simulation("silu_gate", run_dir, PE=shape.pe, GLU_SHIFT=shape.shift)
+        parameters = {"PE": shape.pe, "GLU_SHIFT": shape.shift, "OUT_BITS": shape.bits}
+        self.sim = simulation("silu_gate", run_dir, **parameters)
 
     def streams(self, pairs: np.ndarray) -> tuple[dict[str, Stream], Stream]:
         """Streams of `pairs` [count, 2], cut to whole beats; a beat is a vector here."""
         pairs = pairs[: len(pairs) // self.shape.pe * self.shape.pe]
         beats = pairs.reshape(-1, self.shape.pe, 2)
         contract = np.concatenate([beats[..., 0], beats[..., 1]], axis=-1)  # gates first, then ups
-        expected = ops.silu_gate(contract, self.table, self.shape.shift)
+        expected = ops.silu_gate(contract, self.table, self.shape.shift, self.shape.bits)
         inputs = {"in0": Stream(beats.reshape(len(beats), -1), 2 * self.shape.pe, 8)}
         return inputs, Stream(expected, self.shape.pe, 8)
 
@@ -75,7 +82,11 @@ def test_reset_in_the_middle(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [({"PE": 0}, "PE=0, must be at least 1"), ({"GLU_SHIFT": 25}, "GLU_SHIFT=25, must be 1..24")],
+    [
+        ({"PE": 0}, "PE=0, must be at least 1"),
+        ({"GLU_SHIFT": 25}, "GLU_SHIFT=25, must be 1..24"),
+        ({"OUT_BITS": 1}, "OUT_BITS=1, must be 2..8"),
+    ],
 )
 def test_bad_parameters(parameters: dict[str, int], message: str, tmp_path: Path) -> None:
     with pytest.raises(SimulationError, match=message):

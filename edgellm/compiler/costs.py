@@ -113,12 +113,20 @@ def silu_gate(pe: int) -> Cost:
 
 
 def attention(
-    heads: int, kv_heads: int, head_dim: int, context: int, memories: int, pt: int, om: int, ultra: bool
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    context: int,
+    memories: int,
+    pt: int,
+    om: int,
+    ultra: bool,
+    kv_bits: int = 8,
 ) -> Cost:
-    """`memories`: layers times slots; `ultra`: keys and values in UltraRAM."""
+    """`memories`: layers times slots; `ultra`: keys and values in UltraRAM; the logic is that of 8 bits."""
     group = heads // kv_heads
     products = ceil(group / 2) * head_dim * pt  # two products share a multiplier block
-    rows, width = memories * kv_heads * ceil(context / pt), pt * head_dim * 8
+    rows, width = memories * kv_heads * ceil(context / pt), pt * head_dim * kv_bits
     return Cost(
         lut=1620 + 120 * products,
         ff=3130 + 132 * products,
@@ -129,8 +137,8 @@ def attention(
     )
 
 
-def embedding(vocab: int, n: int, pe: int) -> Cost:
-    rows, width = vocab * n // pe, pe * 8
+def embedding(vocab: int, n: int, pe: int, bits: int = 8) -> Cost:
+    rows, width = vocab * n // pe, pe * bits
     return Cost(lut=50 + lutram(rows, width), ff=100 + 8 * pe, bram18=bram18(rows, width), source=FIT)
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from edgellm.compiler import costs, timing
 from edgellm.compiler.costs import Cost
 from edgellm.compiler.folding import Folding, matmul_shapes
+from edgellm.numerics import model as numerics
 from edgellm.numerics.model import Architecture, Int, IntegerModel, Linear
 
+EIGHT = numerics.Widths()
 SHALLOW = 3  # cycles a stream spends in a width converter or FIFO between two nodes
 LOOP = 3  # last beat back from the block to last beat into it
 ENTRY = 12  # token to the last beat of its embedding at the loop, without the beats
@@ -21,10 +23,11 @@ SELECTORS = 8  # nodes with a parameter set per layer
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """What a model's numbers need: bits of the weights, multipliers and biases of each linear layer."""
+    """What a model's numbers need: bits of the weights, multipliers and biases of each linear layer, and of the rest."""
 
     weight: dict[str, int]
     entry: dict[str, int]
+    kept: numerics.Widths = EIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ def widths(model: IntegerModel) -> Widths:
     return Widths(
         {node: weight_bits(group) for node, group in groups.items()},
         {node: mult_bits(group) + bias_bits(group) for node, group in groups.items()},
+        model.widths,
     )
 
 
@@ -115,9 +119,9 @@ def _rope(d: Design, f: Folding, node: str) -> dict[str, Cost]:
 def _attention(d: Design, f: Folding, node: str) -> dict[str, Cost]:
     a = d.arch
     memories = a.layers * d.slots
-    parallel = f(node, "PT"), f(node, "OM")
+    shape = a.heads, a.kv_heads, a.head_dim, a.context, memories, f(node, "PT"), f(node, "OM")
     return {
-        node: costs.attention(a.heads, a.kv_heads, a.head_dim, a.context, memories, *parallel, d.ultra),
+        node: costs.attention(*shape, d.ultra, d.widths.kept.kv),
         "tag_fork": costs.fork(2, 40),
         "selector_fork": costs.fork(SELECTORS, 8),
         "sequencer": costs.sequencer(d.slots),
@@ -132,7 +136,7 @@ def _residual(d: Design, f: Folding, node: str) -> dict[str, Cost]:
 
 
 def _embed(d: Design, f: Folding, node: str) -> dict[str, Cost]:
-    return {node: costs.embedding(d.arch.vocab, d.arch.width, f(node))}
+    return {node: costs.embedding(d.arch.vocab, d.arch.width, f(node), d.widths.kept.embedding)}
 
 
 _COSTS: dict[str, Callable[[Design, Folding, str], dict[str, Cost]]] = {

@@ -91,6 +91,7 @@ def _entry(g: GraphBuilder, plan: Lowering) -> None:
     table = g.constant("embedding", plan.model.embedding, "INT8")
     outputs = [g.tensor("embed", a.width, "INT16"), g.tensor("embed_tag", TAG_BYTES, "UINT8")]
     shape = {"Vocab": a.vocab, "N": a.width, "PE": f("embed"), "EmbedShift": plan.model.numerics.embed_shift}
+    shape["Bits"] = plan.model.widths.embedding
     g.node("Embedding", "embed", ["token", table], outputs, outFIFODepths=[SHALLOW, TAG_DEPTH], **shape)
 
     g.node(
@@ -169,6 +170,7 @@ def _attention_half(g: GraphBuilder, plan: Lowering) -> None:
         inputs,
         [g.tensor("rope", a.qkv_width, "INT8")],
         PE=f("rope"),
+        KVBits=model.widths.kv,
         **heads,
     )
 
@@ -187,6 +189,8 @@ def _attention_half(g: GraphBuilder, plan: Lowering) -> None:
         OM=f("attention", "OM"),
         ScoreMult=num.score_mult,
         ScoreShift=num.score_shift,
+        KVBits=model.widths.kv,
+        OutBits=model.widths.activation,
         RamStyle="ultra" if plan.ultra else "auto",
     )
     _matmul(g, plan, "attn_out_acc", "attention", [b.attn_out for b in blocks])
@@ -205,7 +209,12 @@ def _feed_forward_half(g: GraphBuilder, plan: Lowering) -> None:
     _requantise(g, plan, "gate_up", gate_up)
 
     table = g.constant("silu_table", model.silu_table, "INT8")
-    shape = {"N": a.ffn, "PE": f("glu"), "GluShift": model.numerics.glu_shift}
+    shape = {
+        "N": a.ffn,
+        "PE": f("glu"),
+        "GluShift": model.numerics.glu_shift,
+        "OutBits": model.widths.activation,
+    }
     g.node("SiLUGate", "glu", ["gate_up", table], [g.tensor("glu", a.ffn, "INT8")], **shape)
     _matmul(g, plan, "down_acc", "glu", [b.down for b in model.blocks])
     _requantise(g, plan, "ffn_residual", [b.down for b in model.blocks], residual="ffn_bypass")
@@ -223,7 +232,12 @@ def _exit(g: GraphBuilder, plan: Lowering) -> None:
 
 def _norm(g: GraphBuilder, plan: Lowering, name: str, source: str) -> None:
     width = plan.model.arch.width
-    attributes = {"N": width, "PE": plan.folding(name), "NormShift": plan.model.numerics.norm_shift}
+    attributes = {
+        "N": width,
+        "PE": plan.folding(name),
+        "NormShift": plan.model.numerics.norm_shift,
+        "OutBits": plan.model.widths.activation,
+    }
     g.node("RMSNorm", name, [source], [g.tensor(name, width, "INT8")], **attributes)
 
 

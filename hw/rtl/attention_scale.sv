@@ -1,7 +1,8 @@
-// Last stage of causal_attention: out = (accumulator * reciprocal + 2^23) >> 24.
+// Last stage of causal_attention: out = clip((accumulator * reciprocal + 2^(s-1)) >> s), where
+// s = 24 + KV_BITS - OUT_BITS and clip limits to OUT_BITS bits.
 //
-// OM channels a cycle, gathered to one beat a head. |accumulator| <= 128 * sum and
-// reciprocal <= 2^24 / sum, so the result always fits int8.
+// OM channels a cycle, gathered to one beat a head. |accumulator| <= 2^(KV_BITS-1) * sum and
+// reciprocal <= 2^24 / sum, so only an OUT_BITS below KV_BITS meets the clip.
 //
 // Latency    HEAD_DIM/OM + 2 cycles from a group's means to the first head's beat.
 // Throughput one group every GROUP*HEAD_DIM/OM + 1 cycles.
@@ -11,7 +12,9 @@ module attention_scale #(
     parameter int HEAD_DIM = 16,
     parameter int OM = 2,
     parameter int ACCUMULATOR_BITS = 24,
-    parameter int RECIPROCAL_BITS = 17
+    parameter int RECIPROCAL_BITS = 17,
+    parameter int KV_BITS = 8,
+    parameter int OUT_BITS = 8
 ) (
     input  logic                                                          ap_clk,
     input  logic                                                          ap_rst_n,
@@ -23,7 +26,7 @@ module attention_scale #(
     output logic                                                          out0_V_TVALID,
     input  logic                                                          out0_V_TREADY
 );
-  localparam int Shift = 24;
+  localparam int Shift = 24 + KV_BITS - OUT_BITS;
   localparam int Parts = HEAD_DIM / OM;
   localparam int PartBits = Parts > 1 ? $clog2(Parts) : 1;
   localparam int GroupBits = GROUP > 1 ? $clog2(GROUP) : 1;
@@ -68,8 +71,17 @@ module attention_scale #(
   wire signed [RECIPROCAL_BITS:0] reciprocal = {1'b0, reciprocals[0]};
   wire [HEAD_DIM-1:0][7:0] gathered_next = (HEAD_DIM * 8)'({rounded, gathered} >> (OM * 8));
 
-  always_comb begin
-    for (int i = 0; i < OM; i++) rounded[i] = 8'(($signed(product[i]) + Half) >>> Shift);
+  for (genvar i = 0; i < OM; i++) begin : gen_round
+    wire signed [ProductBits-1:0] scaled = ($signed(product[i]) + Half) >>> Shift;
+    logic [OUT_BITS-1:0] clipped;
+    saturate #(
+        .IN_BITS (OUT_BITS + 1),  // at most 2^(OUT_BITS-1)
+        .OUT_BITS(OUT_BITS)
+    ) clip (
+        .value  ((OUT_BITS + 1)'(scaled)),
+        .clipped(clipped)
+    );
+    assign rounded[i] = 8'($signed(clipped));
   end
 
   always_ff @(posedge ap_clk) begin

@@ -1,8 +1,8 @@
 // Causal grouped-query attention of one token at a time, int8, K/V on chip (docs/numerics.md).
 //
-// in0   HEADS beats of q, KV_HEADS of k, KV_HEADS of v, each HEAD_DIM x int8
+// in0   HEADS beats of q, KV_HEADS of k, KV_HEADS of v, each HEAD_DIM x int8; k and v within KV_BITS bits
 // in1   block tag, 40 bit: [15:0] position, [23:16] slot, [39:32] layer
-// out0  HEADS beats of HEAD_DIM x int8
+// out0  HEADS beats of HEAD_DIM x int8, within OUT_BITS bits
 //
 // Five overlapped stages: load and store K/V | scores and maximum | weights, their sum and e * v |
 // reciprocal | scale. PT positions are read a cycle, OM output channels are scaled a cycle.
@@ -31,6 +31,8 @@ module causal_attention #(
     parameter int OM = 2,
     parameter int SCORE_MULT = 5,
     parameter int SCORE_SHIFT = 8,
+    parameter int KV_BITS = 8,
+    parameter int OUT_BITS = 8,
     parameter EXP_FILE = "exp.dat",
     parameter RAM_STYLE = "auto"
 ) (
@@ -74,6 +76,10 @@ module causal_attention #(
     $error("causal_attention: SLOTS=%0d and LAYERS=%0d, must be 1..256", SLOTS, LAYERS);
   end
 
+  if (KV_BITS < 2 || KV_BITS > 8 || OUT_BITS < 2 || OUT_BITS > 8) begin : gen_bad_bits
+    $error("causal_attention: KV_BITS=%0d and OUT_BITS=%0d, must be 2..8", KV_BITS, OUT_BITS);
+  end
+
   logic [PT-1:0] k_write, v_write;
   logic [AddressBits-1:0] write_address, k_address, v_address;
   logic [PT-1:0][HEAD_DIM-1:0][7:0] k_data, v_data;
@@ -100,6 +106,7 @@ module causal_attention #(
       .LANES(PT),
       .HEAD_DIM(HEAD_DIM),
       .DEPTH(Depth),
+      .BITS(KV_BITS),
       .RAM_STYLE(RAM_STYLE)
   ) k_memory (
       .ap_clk,
@@ -114,6 +121,7 @@ module causal_attention #(
       .LANES(PT),
       .HEAD_DIM(HEAD_DIM),
       .DEPTH(Depth),
+      .BITS(KV_BITS),
       .RAM_STYLE(RAM_STYLE)
   ) v_memory (
       .ap_clk,
@@ -182,7 +190,9 @@ module causal_attention #(
       .HEAD_DIM(HEAD_DIM),
       .OM(OM),
       .ACCUMULATOR_BITS(AccumulatorBits),
-      .RECIPROCAL_BITS(ReciprocalBits)
+      .RECIPROCAL_BITS(ReciprocalBits),
+      .KV_BITS(KV_BITS),
+      .OUT_BITS(OUT_BITS)
   ) scale_stage (
       .*
   );

@@ -5,7 +5,7 @@
 // out1  tag, 32 bit, one beat a token, offered no later than the token's first residual beat
 //
 // A token of VOCAB or more reads the last row (the sequencer never sends one).
-// Table file: VOCAB*N/PE lines of PE int8 in hexadecimal, lane 0 in the low byte.
+// Table file: VOCAB*N/PE lines of PE numbers of BITS bits (signed) in hexadecimal, lane 0 in the low bits.
 // Latency    4 cycles from token to first residual beat.
 // Throughput one token every N/PE cycles (every 2 if N/PE is 1).
 // Reset      drops the tokens inside; the table stays.
@@ -14,6 +14,7 @@ module embedding #(
     parameter int N = 64,
     parameter int PE = 4,
     parameter int EMBED_SHIFT = 4,
+    parameter int BITS = 8,
     parameter TABLE_FILE = "embedding.dat"
 ) (
     input  logic             ap_clk,
@@ -40,11 +41,14 @@ module embedding #(
   if (VOCAB < 1 || VOCAB > 65535) begin : gen_bad_vocab
     $error("embedding: VOCAB=%0d, must be 1..65535", VOCAB);
   end
-  if (EMBED_SHIFT < 0 || EMBED_SHIFT > 8) begin : gen_bad_embed_shift
-    $error("embedding: EMBED_SHIFT=%0d, int8 << shift must fit int16 (0..8)", EMBED_SHIFT);
+  if (BITS < 2 || BITS > 8) begin : gen_bad_bits
+    $error("embedding: BITS=%0d, must be 2..8", BITS);
+  end
+  if (EMBED_SHIFT < 0 || EMBED_SHIFT > 16 - BITS) begin : gen_bad_embed_shift
+    $error("embedding: EMBED_SHIFT=%0d, must be 0..%0d: results are int16", EMBED_SHIFT, 16 - BITS);
   end
 
-  logic [PE*8-1:0] rows[Rows];
+  logic [PE*BITS-1:0] rows[Rows];
   initial $readmemh(TABLE_FILE, rows);
 
   // One token waits here while the one before it is read out.
@@ -56,7 +60,7 @@ module embedding #(
   logic active, row_valid;
   logic [BeatBits-1:0] beat;
   logic [RowBits-1:0] row;
-  logic [PE*8-1:0] row_data;
+  logic [PE*BITS-1:0] row_data;
 
   wire out_free = !out0_V_TVALID || out0_V_TREADY;
   wire data_free = !row_valid || out_free;
@@ -82,7 +86,7 @@ module embedding #(
     if (data_free) row_data <= rows[row];
     if (out_free) begin
       for (int lane = 0; lane < PE; lane++) begin
-        out0_V_TDATA[lane*16+:16] <= 16'($signed(row_data[lane*8+:8])) <<< EMBED_SHIFT;
+        out0_V_TDATA[lane*16+:16] <= 16'($signed(row_data[lane*BITS+:BITS])) <<< EMBED_SHIFT;
       end
     end
   end

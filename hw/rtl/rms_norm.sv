@@ -1,4 +1,5 @@
-// RMSNorm without gain: y = clip8((r * n + 2^(NORM_SHIFT-1)) >> NORM_SHIFT), n = floor(2^24 / sqrt(sum of r^2)).
+// RMSNorm without gain: y = clip((r * n + 2^(NORM_SHIFT-1)) >> NORM_SHIFT), n = floor(2^24 / sqrt(sum of r^2)), where
+// clip limits to OUT_BITS bits.
 //
 // in0   residual, N/PE beats of PE x int16, lane 0 in the low bits
 // out0  N/PE beats of PE x int8
@@ -13,7 +14,8 @@ module rms_norm #(
     parameter int N = 64,
     parameter int PE = 4,
     parameter int NORM_SHIFT = 16,
-    parameter int ROOT_DIGITS = 2
+    parameter int ROOT_DIGITS = 2,
+    parameter int OUT_BITS = 8
 ) (
     input  logic             ap_clk,
     input  logic             ap_rst_n,
@@ -49,6 +51,10 @@ module rms_norm #(
   end
   if (NORM_SHIFT < 1 || NORM_SHIFT > 25) begin : gen_bad_norm_shift
     $error("rms_norm: NORM_SHIFT=%0d, must be 1..25", NORM_SHIFT);
+  end
+
+  if (OUT_BITS < 2 || OUT_BITS > 8) begin : gen_bad_out_bits
+    $error("rms_norm: OUT_BITS=%0d, must be 2..8", OUT_BITS);
   end
 
   // ------------------------------------------------------------------ load: ring and sum of squares
@@ -209,17 +215,17 @@ module rms_norm #(
       end
     end
 
-    logic [7:0] clipped;
+    logic [OUT_BITS-1:0] clipped;
     saturate #(
         .IN_BITS (RoundBits - NORM_SHIFT),
-        .OUT_BITS(8)
+        .OUT_BITS(OUT_BITS)
     ) clip (
         .value  (sum[RoundBits-1:NORM_SHIFT]),
         .clipped(clipped)
     );
 
     always_ff @(posedge ap_clk) begin
-      if (advance) out0_V_TDATA[lane*8+:8] <= clipped;
+      if (advance) out0_V_TDATA[lane*8+:8] <= 8'($signed(clipped));
     end
   end
 endmodule

@@ -1,5 +1,7 @@
-// Rotary position embedding on the q and k heads of a vector; the v heads pass unchanged.
+// Rotary position embedding on the q and k heads of a vector; the v heads pass.
 //   even' = clip8((even*cos - odd*sin + 4096) >> 13), odd' = clip8((even*sin + odd*cos + 4096) >> 13)
+// With KV_BITS below 8 what goes to the cache, the last NP rotated heads (k) and the passed ones (v), is rounded to
+// that many bits, halves up: k once, from its sum, with 8-KV_BITS more bits shifted out.
 //
 // in0   NR rotated then NP passed heads of HD int8, HD/PE beats a head, lane 0 in the low bits
 // in1   block tag, 40 bit, one beat a vector: bits [15:0] are the position (below T)
@@ -17,6 +19,7 @@ module rope #(
     parameter int HD = 16,
     parameter int PE = 4,
     parameter int T = 256,
+    parameter int KV_BITS = 8,
     parameter TABLE_FILE = "rope.dat",
     parameter ROM_STYLE = "auto"
 ) (
@@ -44,13 +47,18 @@ module rope #(
   localparam int Shift = 13;
   localparam int ProductBits = 8 + FactorBits;
   localparam int SumBits = ProductBits + 1;  // 2 * 2^21 of the products + 2^12 of the half < 2^23
+  localparam int Drop = 8 - KV_BITS;  // bits that the cache does not keep
   localparam logic signed [SumBits-1:0] Half = SumBits'(1) <<< (Shift - 1);
+  localparam logic signed [SumBits-1:0] KeyHalf = SumBits'(1) <<< (Shift + Drop - 1);
 
   if (PE < 2 || PE % 2 != 0 || HD % PE != 0) begin : gen_bad_pe
     $error("rope: PE=%0d must be even and divide HD=%0d", PE, HD);
   end
   if (NR < 0 || NP < 0 || NR + NP < 1) begin : gen_bad_heads
     $error("rope: NR=%0d, NP=%0d; need at least one head", NR, NP);
+  end
+  if (KV_BITS < 2 || KV_BITS > 8 || (KV_BITS < 8 && NP > NR)) begin : gen_bad_kv_bits
+    $error("rope: KV_BITS=%0d, must be 2..8, and 8 if NP=%0d is above NR=%0d", KV_BITS, NP, NR);
   end
   if (T < 1 || T > 65536) begin : gen_bad_t
     $error("rope: T=%0d, must be 1..65536", T);
@@ -109,15 +117,16 @@ module rope #(
     end
   end
 
-  // What travels beside the arithmetic: the beat itself, and whether its head is turned.
+  // What travels beside the arithmetic: the beat itself, and whether its head is turned, and a key.
   logic [Pairs*EntryBits-1:0] factors;
   logic [2:0][PE*8-1:0] plain;
-  logic [2:0] turned;
+  logic [2:0] turned, key;
   always_ff @(posedge ap_clk) begin
     if (advance) begin
       factors <= rows[row];
       plain   <= {plain[1:0], in0_V_TDATA};
       turned  <= {turned[1:0], beat < BeatBits'(NR * HeadBeats)};
+      key     <= {key[1:0], beat >= BeatBits'((NR - NP) * HeadBeats)};  // or a value
     end
   end
 
@@ -128,6 +137,7 @@ module rope #(
     wire signed [7:0] odd = plain[0][pair*16+8+:8];
     logic signed [ProductBits-1:0] even_cosine, odd_sine, even_sine, odd_cosine;
     logic signed [1:0][SumBits-1:0] sum;
+    wire signed [SumBits-1:0] half = Drop > 0 && key[1] ? KeyHalf : Half;
 
     always_ff @(posedge ap_clk) begin
       if (advance) begin
@@ -135,8 +145,8 @@ module rope #(
         odd_sine    <= odd * sine;
         even_sine   <= even * sine;
         odd_cosine  <= odd * cosine;
-        sum[0]      <= SumBits'(even_cosine) - SumBits'(odd_sine) + Half;
-        sum[1]      <= SumBits'(even_sine) + SumBits'(odd_cosine) + Half;
+        sum[0]      <= SumBits'(even_cosine) - SumBits'(odd_sine) + half;
+        sum[1]      <= SumBits'(even_sine) + SumBits'(odd_cosine) + half;
       end
     end
 
@@ -151,8 +161,35 @@ module rope #(
           .clipped(clipped)
       );
 
-      always_ff @(posedge ap_clk) begin
-        if (advance) out0_V_TDATA[Low+:8] <= turned[2] ? clipped : plain[2][Low+:8];
+      if (Drop == 0) begin : gen_byte
+        always_ff @(posedge ap_clk) begin
+          if (advance) out0_V_TDATA[Low+:8] <= turned[2] ? clipped : plain[2][Low+:8];
+        end
+      end else begin : gen_narrow
+        localparam logic signed [8:0] ValueHalf = 9'(1 << Drop) >>> 1;
+        wire signed [8:0] value = 9'($signed(plain[2][Low+:8])) + ValueHalf;
+        wire [KV_BITS:0] value_top = value[8:Drop];
+        wire [SumBits-Shift-Drop-1:0] key_top = sum[side][SumBits-1:Shift+Drop];
+        logic [KV_BITS-1:0] kept_value, kept_key;
+        saturate #(
+            .IN_BITS (KV_BITS + 1),
+            .OUT_BITS(KV_BITS)
+        ) clip_value (
+            .value  (value_top),
+            .clipped(kept_value)
+        );
+        saturate #(
+            .IN_BITS (SumBits - Shift - Drop),
+            .OUT_BITS(KV_BITS)
+        ) clip_key (
+            .value  (key_top),
+            .clipped(kept_key)
+        );
+
+        wire [7:0] kept = 8'($signed(turned[2] ? kept_key : kept_value));
+        always_ff @(posedge ap_clk) begin
+          if (advance) out0_V_TDATA[Low+:8] <= key[2] ? kept : clipped;
+        end
       end
     end
   end

@@ -1,4 +1,4 @@
-// SiLU gate: clip8((silu_table[gate] * up + 2^(GLU_SHIFT-1)) >> GLU_SHIFT).
+// SiLU gate: clip((silu_table[gate] * up + 2^(GLU_SHIFT-1)) >> GLU_SHIFT), where clip limits to OUT_BITS bits.
 //
 // in0   PE pairs of int8, gate then up: lane 2p is a gate, lane 2p+1 its up (rows interleaved by the compiler)
 // out0  PE x int8
@@ -10,6 +10,7 @@
 module silu_gate #(
     parameter int PE = 4,
     parameter int GLU_SHIFT = 4,
+    parameter int OUT_BITS = 8,
     parameter TABLE_FILE = "silu.dat"
 ) (
     input  logic             ap_clk,
@@ -30,6 +31,10 @@ module silu_gate #(
   end
   if (GLU_SHIFT < 1 || GLU_SHIFT > 24) begin : gen_bad_glu_shift
     $error("silu_gate: GLU_SHIFT=%0d, must be 1..24", GLU_SHIFT);
+  end
+
+  if (OUT_BITS < 2 || OUT_BITS > 8) begin : gen_bad_out_bits
+    $error("silu_gate: OUT_BITS=%0d, must be 2..8", OUT_BITS);
   end
 
   logic [7:0] rows[256];
@@ -69,17 +74,17 @@ module silu_gate #(
       end
     end
 
-    logic [7:0] clipped;
+    logic [OUT_BITS-1:0] clipped;
     saturate #(
         .IN_BITS (SumBits - GLU_SHIFT),
-        .OUT_BITS(8)
+        .OUT_BITS(OUT_BITS)
     ) clip (
         .value  (sum[SumBits-1:GLU_SHIFT]),
         .clipped(clipped)
     );
 
     always_ff @(posedge ap_clk) begin
-      if (advance) out0_V_TDATA[lane*8+:8] <= clipped;
+      if (advance) out0_V_TDATA[lane*8+:8] <= 8'($signed(clipped));
     end
   end
 endmodule

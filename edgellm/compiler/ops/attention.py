@@ -18,10 +18,12 @@ from edgellm.compiler.ops.base import (
     Int64,
     Stream,
     Table,
+    bits,
     integers,
     register,
 )
 from edgellm.numerics import ops
+from edgellm.numerics.model import Widths
 
 Caches = tuple[NDArray[np.int8], NDArray[np.int8]]  # keys, values [layers*slots, kv_heads, context, head_dim]
 
@@ -38,13 +40,15 @@ def forget() -> None:
 class CausalAttention(Block):
     """Heads q, k, v of one token in, attention heads out; keys and values kept per (layer, slot, position).
 
-    PT positions a cycle, OM output lanes in the scaling stage. Constant: exp table uint8 [256].
+    PT positions a cycle, OM output lanes in the scaling stage; KVBits bits kept of a key or value, OutBits of the result.
+    Constant: exp table uint8 [256].
     """
 
     MODULE = "causal_attention"
     ATTRIBUTES: ClassVar[Attributes] = {
         **integers("Heads", "KVHeads", "HeadDim", "Context", "Slots", "Layers"),
         **integers("PT", "OM", "ScoreMult", "ScoreShift"),
+        **bits("KVBits", "OutBits"),
         "RamStyle": ("s", False, "auto"),
     }
     FOLDING = ("PT", "OM")
@@ -68,6 +72,8 @@ class CausalAttention(Block):
             "OM": "OM",
             "SCORE_MULT": "ScoreMult",
             "SCORE_SHIFT": "ScoreShift",
+            "KV_BITS": "KVBits",
+            "OUT_BITS": "OutBits",
         }
         numbers: dict[str, int | str] = {parameter: self.attr(name) for parameter, name in names.items()}
         return {**numbers, "RAM_STYLE": self.get_nodeattr("RamStyle")}
@@ -86,7 +92,8 @@ class CausalAttention(Block):
         keys[memory, :, at], values[memory, :, at] = np.split(new.astype(np.int8), 2)
         seen = np.s_[memory, :, : at + 1]
         mult, shift = self.attr("ScoreMult"), self.attr("ScoreShift")
-        return (ops.attention(query, keys[seen], values[seen], exp_table, mult, shift),)
+        widths = Widths(activation=self.attr("OutBits"), kv=self.attr("KVBits"))
+        return (ops.attention(query, keys[seen], values[seen], exp_table, mult, shift, widths),)
 
     def _cache(self) -> Caches:
         name = self.onnx_node.name
@@ -125,4 +132,5 @@ class CausalAttention(Block):
         heads, kv_heads, head_dim, pt, om = self._shape()
         memories = self.attr("Layers") * self.attr("Slots")
         ultra = self.get_nodeattr("RamStyle") == "ultra"
-        return costs.attention(heads, kv_heads, head_dim, self.attr("Context"), memories, pt, om, ultra)
+        shape = heads, kv_heads, head_dim, self.attr("Context"), memories
+        return costs.attention(*shape, pt, om, ultra, self.attr("KVBits"))

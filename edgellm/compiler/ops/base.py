@@ -36,6 +36,11 @@ def integers(*names: str) -> Attributes:
     return dict.fromkeys(names, ("i", True, 0))
 
 
+def bits(*names: str) -> Attributes:
+    """Integer node attributes that are widths of what lies in a byte: 8 unless given."""
+    return dict.fromkeys(names, ("i", False, 8))
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """A vector of `elements` of FINN type `dtype`, `lanes` of them a beat."""

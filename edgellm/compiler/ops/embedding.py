@@ -18,6 +18,7 @@ from edgellm.compiler.ops.base import (
     Int64,
     Stream,
     Table,
+    bits,
     integers,
     register,
 )
@@ -26,10 +27,10 @@ from edgellm.numerics import ops
 
 @register
 class Embedding(Block):
-    """Token in, residual vector of N int16 and the token's tag out. Constant: table int8 [vocab, N]."""
+    """Token in, residual vector of N int16 and the token's tag out. Constant: table [vocab, N] within Bits bits."""
 
     MODULE = "embedding"
-    ATTRIBUTES: ClassVar[Attributes] = integers("Vocab", "N", "PE", "EmbedShift")
+    ATTRIBUTES: ClassVar[Attributes] = {**integers("Vocab", "N", "PE", "EmbedShift"), **bits("Bits")}
     FOLDING = ("PE",)
 
     def stream_inputs(self) -> tuple[Stream, ...]:
@@ -39,11 +40,11 @@ class Embedding(Block):
         return (Stream(self.attr("N"), self.attr("PE"), "INT16"), TAG)
 
     def parameters(self) -> dict[str, int | str]:
-        names = {"VOCAB": "Vocab", "N": "N", "PE": "PE", "EMBED_SHIFT": "EmbedShift"}
+        names = {"VOCAB": "Vocab", "N": "N", "PE": "PE", "EMBED_SHIFT": "EmbedShift", "BITS": "Bits"}
         return {parameter: self.attr(name) for parameter, name in names.items()}
 
     def tables(self, constants: list[Int64]) -> dict[str, Table]:
-        return {"TABLE_FILE": Table(constants[0].reshape(-1, self.attr("PE")), 8)}
+        return {"TABLE_FILE": Table(constants[0].reshape(-1, self.attr("PE")), self.attr("Bits"))}
 
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
         value, table = tags.number(inputs[0]), inputs[1]
@@ -58,7 +59,7 @@ class Embedding(Block):
         return 3 + self.attr("N") // self.attr("PE")
 
     def cost(self) -> Cost:
-        return costs.embedding(self.attr("Vocab"), self.attr("N"), self.attr("PE"))
+        return costs.embedding(self.attr("Vocab"), self.attr("N"), self.attr("PE"), self.attr("Bits"))
 
 
 @register

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgellm.compiler import costs, timing
 from edgellm.compiler.costs import Cost
-from edgellm.compiler.ops.base import Attributes, Block, Int64, Stream, Table, integers, register
+from edgellm.compiler.ops.base import Attributes, Block, Int64, Stream, Table, bits, integers, register
 from edgellm.numerics import ops
 
 
@@ -18,7 +18,7 @@ class SiLUGate(Block):
     """Channels arrive as g0, u0, g1, u1, ...; PE pairs a cycle. Constant: silu table int8 [256]."""
 
     MODULE = "silu_gate"
-    ATTRIBUTES: ClassVar[Attributes] = integers("N", "PE", "GluShift")
+    ATTRIBUTES: ClassVar[Attributes] = {**integers("N", "PE", "GluShift"), **bits("OutBits")}
     FOLDING = ("PE",)
 
     def stream_inputs(self) -> tuple[Stream, ...]:
@@ -28,7 +28,8 @@ class SiLUGate(Block):
         return (Stream(self.attr("N"), self.attr("PE"), "INT8"),)
 
     def parameters(self) -> dict[str, int | str]:
-        return {"PE": self.attr("PE"), "GLU_SHIFT": self.attr("GluShift")}
+        names = {"PE": "PE", "GLU_SHIFT": "GluShift", "OUT_BITS": "OutBits"}
+        return {parameter: self.attr(name) for parameter, name in names.items()}
 
     def tables(self, constants: list[Int64]) -> dict[str, Table]:
         return {"TABLE_FILE": Table(constants[0].reshape(-1, 1), 8)}
@@ -36,7 +37,7 @@ class SiLUGate(Block):
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
         x, table = inputs
         halves = np.concatenate([x[0::2], x[1::2]])
-        return (ops.silu_gate(halves, table, self.attr("GluShift")),)
+        return (ops.silu_gate(halves, table, self.attr("GluShift"), self.attr("OutBits")),)
 
     def latency(self) -> int:
         return timing.PIPELINE

@@ -17,6 +17,7 @@ from edgellm.compiler.ops.base import (
     Int64,
     Stream,
     Table,
+    bits,
     integers,
     register,
 )
@@ -27,13 +28,17 @@ COEFFICIENT_BITS = 15  # Q13 cos or sin, -8192..8192
 
 @register
 class RoPE(Block):
-    """`Rotated` heads are turned by their position, `Passed` heads follow unchanged; PE channels a cycle.
+    """`Rotated` heads are turned by their position, `Passed` heads follow; PE channels a cycle.
 
+    The last `Passed` rotated heads (keys) and the passed ones (values) are narrowed to KVBits bits.
     Constants: cos, sin int16 [context, head_dim/2].
     """
 
     MODULE = "rope"
-    ATTRIBUTES: ClassVar[Attributes] = integers("Rotated", "Passed", "HeadDim", "PE", "Context")
+    ATTRIBUTES: ClassVar[Attributes] = {
+        **integers("Rotated", "Passed", "HeadDim", "PE", "Context"),
+        **bits("KVBits"),
+    }
     FOLDING = ("PE",)
 
     def stream_inputs(self) -> tuple[Stream, ...]:
@@ -44,7 +49,14 @@ class RoPE(Block):
         return (Stream(elements, self.attr("PE"), "INT8"),)
 
     def parameters(self) -> dict[str, int | str]:
-        names = {"NR": "Rotated", "NP": "Passed", "HD": "HeadDim", "PE": "PE", "T": "Context"}
+        names = {
+            "NR": "Rotated",
+            "NP": "Passed",
+            "HD": "HeadDim",
+            "PE": "PE",
+            "T": "Context",
+            "KV_BITS": "KVBits",
+        }
         numbers: dict[str, int | str] = {parameter: self.attr(name) for parameter, name in names.items()}
         rows = self.attr("Context") * self.attr("HeadDim") // self.attr("PE")
         return {**numbers, "ROM_STYLE": costs.rom_style(rows)}
@@ -56,7 +68,8 @@ class RoPE(Block):
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
         x, tag, cos, sin = inputs
         at = tags.position(tags.number(tag))
-        return (ops.rope_qkv(x, self.attr("Rotated"), self.attr("HeadDim"), cos[at], sin[at]),)
+        heads, kv_bits = self.attr("Rotated"), self.attr("KVBits")
+        return (ops.rope_qkv(x, heads, self.attr("HeadDim"), cos[at], sin[at], kv_bits),)
 
     def latency(self) -> int:
         return timing.PIPELINE

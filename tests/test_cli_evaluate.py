@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from evaluation_model import SHAPE, write_model
@@ -144,27 +143,27 @@ def test_killed_in_the_middle_it_leaves_no_file(folder, tmp_path, how):
     path, out = tmp_path / "long.tsv", tmp_path / "out"
     path.write_text(f"{'a' * (SHAPE.context - 20)}\tHassStop\t\n" * 400)
     command = ["eval", str(folder), "--data", str(path), "--backend", "golden", "-o", str(out)]
-    running = subprocess.Popen(
-        [sys.executable, "-c", _ANNOUNCE, *command],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "EDGELLM_PROGRESS": "0"},
-    )
-    assert running.stdout.read(1) == b"."
-    time.sleep(0.2)
-    running.send_signal(how)
-    assert running.wait(30) == (130 if how == signal.SIGTERM else -how)
-    running.stdout.close()
+    quiet = {**os.environ, "EDGELLM_PROGRESS": "0"}
+    with subprocess.Popen(
+        [sys.executable, "-c", _ANNOUNCE, *command], stdout=subprocess.PIPE, env=quiet
+    ) as running:
+        try:
+            assert running.stdout.read(1) == b"."
+            running.send_signal(how)
+            assert running.wait(60) == (130 if how == signal.SIGTERM else -how)
+        finally:
+            running.kill()
     assert not out.exists()
 
 
 _ANNOUNCE = """
 import os, sys
 from edgellm.cli.main import main
-from edgellm.evaluation.integer import IntegerReader
-real = IntegerReader._reading
-def announced(self, *arguments):
+from edgellm.evaluation import integer
+real = integer.cross_entropy
+def announced(*arguments):
     os.write(1, b".")
-    return real(self, *arguments)
-IntegerReader._reading = announced
+    return real(*arguments)
+integer.cross_entropy = announced
 sys.exit(main(sys.argv[1:]))
 """

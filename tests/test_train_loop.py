@@ -226,3 +226,18 @@ def test_learning_rate_rises_then_falls(tmp_path):
     for some.state.tokens in (0, 50, 100, 500, 1000):
         rates.append(some.rate)
     assert rates == pytest.approx([0.01, 0.475, 0.9, 0.5, 0.01])
+
+
+def test_the_prompt_weighs_less_and_less(tmp_path):
+    run = stage(tmp_path, Plan(tokens=6000, batch_tokens=256, prompt_weight=0.2), teacher=False)
+    seen = []
+    whole = run._step
+
+    def watching(batch):
+        seen.append((run.share, float(batch.weight[batch.weight > 0].min())))
+        return whole(batch)
+
+    run._step = watching
+    run.run(TRAIN, VALID, resume=False)
+    assert seen[0] == (0.0, pytest.approx(0.2))
+    assert all(weight == pytest.approx(0.2 * (1 - share)) for share, weight in seen)

@@ -42,8 +42,8 @@ class Epoch(Sequence[Batch]):
     """Batches that are made when they are asked for, so that a large corpus is in memory once."""
 
     def __init__(self, examples: Sequence[Encoded], groups: list[array[int]], prompt_weight: float) -> None:
-        """`groups` are indices of the examples that share a batch."""
-        self._examples, self._groups, self._prompt_weight = examples, groups, prompt_weight
+        """`groups` are indices of the examples that share a batch; `prompt_weight` may change between batches."""
+        self._examples, self._groups, self.prompt_weight = examples, groups, prompt_weight
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -54,8 +54,8 @@ class Epoch(Sequence[Batch]):
     def __getitem__(self, index: slice) -> Sequence[Batch]: ...
     def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
         if isinstance(index, slice):
-            return Epoch(self._examples, self._groups[index], self._prompt_weight)
-        return make_batch([self._examples[i] for i in self._groups[index]], self._prompt_weight)
+            return Epoch(self._examples, self._groups[index], self.prompt_weight)
+        return make_batch([self._examples[i] for i in self._groups[index]], self.prompt_weight)
 
 
 def pack(examples: Sequence[Encoded], batch_tokens: int, prompt_weight: float, rng: random.Random) -> Epoch:

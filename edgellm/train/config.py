@@ -29,7 +29,9 @@ class Plan:
     weight_decay: float = 0.2  # of the weight matrices, times lr a step
     embedding_lr: float = 0.004  # AdamW, the embedding
     batch_tokens: int = 1024
-    prompt_weight: float = 0.1  # loss weight of the command's own tokens; the answer's is 1
+    prompt_weight: float = (
+        0.1  # loss weight of the prompt's own tokens, falling to 0 over the stage; the answer's is 1
+    )
     warmup: float = 0.02  # share of the stage
     distil: float = 0.0  # share of the loss that is KL to the teacher
     distil_from: float = 0.0  # share of the stage after which the teacher is asked

@@ -122,9 +122,10 @@ class Stage:
     def _batches(self, examples: Sequence[Encoded]) -> Iterator[Batch]:
         while True:
             order = random.Random(f"{self.seed}:{self.name}:{self.state.epoch}")
-            epoch = pack(examples, self.plan.batch_tokens, self.plan.prompt_weight, order)
+            epoch = pack(examples, self.plan.batch_tokens, self.prompt_weight, order)
             while self.state.batch < len(epoch):
                 self.state.batch += 1
+                epoch.prompt_weight = self.prompt_weight
                 yield epoch[self.state.batch - 1]
             self.state.epoch, self.state.batch = self.state.epoch + 1, 0
 
@@ -152,6 +153,11 @@ class Stage:
     def share(self) -> float:
         """How much of the plan is done, 0 to 1."""
         return self.state.tokens / self.plan.tokens
+
+    @property
+    def prompt_weight(self) -> float:
+        """Loss weight of a prompt's tokens: down to zero, because what cannot be predicted drowns the answers' last errors."""
+        return self.plan.prompt_weight * (1 - self.share)
 
     @property
     def rate(self) -> float:

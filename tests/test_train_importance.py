@@ -53,31 +53,34 @@ def test_dead_units_score_zero(model):
     assert (seen.heads[0] == 0).nonzero().flatten().tolist() == [2]
 
 
-def with_gate(model, line, channel, factor):
-    """Summed answer loss of one line when an FFN channel is multiplied."""
+def with_factor(model, line, place, factor):
+    """Summed answer loss of a line, softened, when an FFN channel is multiplied at one token."""
     batch = make_batch([line], 0.0)
+
+    def scale(module, inputs):
+        inputs[0][0, place[0], place[1]] *= factor
+
+    handle = model.block(0).down.register_forward_pre_hook(scale)
     with torch.no_grad():
-        kept = model.block(0).down.weight[:, channel].clone()
-        model.block(0).down.weight[:, channel] *= factor
-        loss = float(answer_loss(model(batch.ids[:, :-1]), batch, torch.tensor(1.0, dtype=torch.float64)))
-        model.block(0).down.weight[:, channel] = kept
-    return loss
+        logits = model(batch.ids[:, :-1]) / importance.SOFT
+    handle.remove()
+    return importance.SOFT * float(answer_loss(logits, batch, torch.tensor(1.0, dtype=torch.float64)))
 
 
-def test_it_is_the_mean_over_lines_of_what_a_small_factor_changes():
+def test_it_is_the_mean_square_of_what_a_small_factor_at_a_token_changes():
     torch.manual_seed(0)
     model = Decoder(SHARED_KV).double()
-    some = LINES[:4]
+    some, small = LINES[:3], 1e-4
     answers = sum(len(ids) - prompt for ids, prompt in some)
-    small = 1e-4
     for channel in (0, 11):
-        slopes = [
-            (with_gate(model, line, channel, 1 + small) - with_gate(model, line, channel, 1 - small))
-            / (2 * small)
-            for line in some
-        ]
-        expected = sum(abs(slope) for slope in slopes) / answers
-        assert float(in_double(model, some).ffn[0, channel]) == pytest.approx(expected, rel=1e-3)
+        squares = 0.0
+        for line in some:
+            for token in range(len(line[0]) - 1):
+                above, below = (
+                    with_factor(model, line, (token, channel), 1 + sign * small) for sign in (1, -1)
+                )
+                squares += ((above - below) / (2 * small)) ** 2
+        assert float(in_double(model, some).ffn[0, channel]) == pytest.approx(squares / answers, rel=1e-3)
 
 
 def in_double(model, some):

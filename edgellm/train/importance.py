@@ -1,10 +1,14 @@
 """How much each head, FFN channel and layer of a float student matters, measured on training lines.
 
-Heads and channels: the first-order Taylor estimate of what the loss would change by without them, |activation x gradient|
-summed over a line, averaged over lines (channels: Molchanov et al. 2019, "Importance estimation for neural network pruning";
-heads: Michel et al. 2019, "Are sixteen heads really better than one?"). Layers: how much the loss grows when one is skipped,
-measured and not estimated (as in Men et al. 2024, "ShortGPT", whose block influence stands in for it on models too large to
-run that often). The loss is that of the answers, unless `prompt_weight` gives the commands a say as well.
+Heads and channels: a first-order Taylor estimate of what the loss would change by without them at one token, activation
+times gradient, squared, averaged over tokens (channels: Molchanov et al. 2019, "Importance estimation for neural network
+pruning"; heads: Michel et al. 2019, "Are sixteen heads really better than one?"). Layers: how much the loss grows when one
+is skipped, measured and not estimated (as in Men et al. 2024, "ShortGPT", whose block influence stands in for it on models
+too large to run that often). The loss is that of the answers, unless `prompt_weight` gives the commands a say as well.
+
+A trained student is all but certain of most answers, where the gradient of its loss vanishes; what is left of it comes from
+the few lines that it gets wrong, and ranks channels worse than chance (docs/pruning.md). So gradients are those of the
+loss of softened predictions, at temperature `SOFT`.
 """
 
 from __future__ import annotations
@@ -24,11 +28,12 @@ from edgellm.train.model import Block, Decoder
 from edgellm.train.recorder import validation_loss
 
 BATCH_TOKENS = 8192
+SOFT = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """heads [layers, heads] and ffn [layers, ffn], float64, nats a token; on the CPU."""
+    """heads [layers, heads] and ffn [layers, ffn], float64, squared nats a token; on the CPU."""
 
     heads: Tensor
     ffn: Tensor
@@ -41,8 +46,8 @@ def measure(model: Decoder, examples: Sequence[Encoded], prompt_weight: float = 
     ffn = torch.zeros(arch.layers, arch.ffn, dtype=torch.float64)
     for batch in pack(examples, BATCH_TOKENS, prompt_weight, random.Random(0)):
         for layer, (head_part, ffn_part) in enumerate(_changes(model, batch)):
-            heads[layer] += head_part.abs().sum((0, 1)).double().cpu()
-            ffn[layer] += ffn_part.abs().sum((0, 1)).double().cpu()
+            heads[layer] += head_part.double().square().sum((0, 1)).cpu()
+            ffn[layer] += ffn_part.double().square().sum((0, 1)).cpu()
         total += float(batch.weight.sum())
     return Importance(heads / total, ffn / total)
 
@@ -68,18 +73,20 @@ def _skip(block: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Any])
 
 
 def _changes(model: Decoder, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-    """Per layer: derivative of each line's summed loss by a factor on each head and on each channel, [lines, 1, units].
+    """Per layer: derivative of the summed loss by a factor on each head and each channel, [lines, time, units].
 
-    The factor is 1, so its derivative is the sum over the line of activation times gradient.
+    The factor is 1, so its derivative is activation times gradient.
     """
-    device, lines = next(model.parameters()).device, len(batch.ids)
-    sizes = (model.arch.heads, model.arch.ffn)
-    gates = [[torch.ones(lines, 1, size, device=device) for size in sizes] for _ in range(model.arch.layers)]
+    device, (lines, time) = next(model.parameters()).device, batch.weight.shape
+    gates = [
+        [torch.ones(lines, time, size, device=device) for size in (model.arch.heads, model.arch.ffn)]
+        for _ in range(model.arch.layers)
+    ]
     every = [gate.requires_grad_() for pair in gates for gate in pair]
     handles = [hook for layer, pair in enumerate(gates) for hook in _install(model.block(layer), pair)]
     try:
         here = Batch(batch.ids.to(device), batch.weight.to(device), batch.tokens)
-        loss = answer_loss(model(here.ids[:, :-1]), here, torch.tensor(1.0, device=device))
+        loss = SOFT * answer_loss(model(here.ids[:, :-1]) / SOFT, here, torch.tensor(1.0, device=device))
     finally:
         for handle in handles:
             handle.remove()

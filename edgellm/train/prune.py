@@ -17,7 +17,7 @@ from torch import Tensor
 
 from edgellm.errors import TrainingError
 from edgellm.numerics.model import Architecture
-from edgellm.train import importance
+from edgellm.train import importance, repair
 from edgellm.train.batches import Encoded
 from edgellm.train.importance import Importance
 from edgellm.train.model import Block, Decoder
@@ -39,15 +39,19 @@ def shrink(
 ) -> Decoder:
     """A model of shape `goal` without the layers, then the heads and FFN channels that matter least on `examples`.
 
-    Layers go one at a time and are measured again in between, since what one does depends on the others. The model given
-    is not changed; the one returned is on the CPU. Raises: TrainingError when `goal` is not a smaller shape.
+    Layers go one at a time and are measured again in between, since what one does depends on the others; what stays of
+    heads and channels makes up for what went as far as it can. The model given is not changed; the one returned is on the
+    CPU. Raises: TrainingError when `goal` is not a smaller shape.
     """
     _check(model.arch, goal, examples)
     while model.arch.layers > goal.layers:
         model = without_layer(model, int(importance.layers(model, examples).argmin()))
     if model.arch == goal:
         return without_layer(model, None)
-    return cut(model, choose(importance.measure(model, examples, prompt_weight), model.arch, goal))
+    kept = choose(importance.measure(model, examples, prompt_weight), model.arch, goal)
+    smaller = cut(model, kept)
+    make_up(smaller, model, kept, examples)
+    return smaller
 
 
 def choose(seen: Importance, arch: Architecture, goal: Architecture) -> list[Kept]:
@@ -68,6 +72,16 @@ def cut(model: Decoder, kept: Sequence[Kept]) -> Decoder:
         for layer, stays in enumerate(kept):
             _copy(smaller.block(layer), model.block(layer), stays)
     return smaller
+
+
+def make_up(smaller: Decoder, model: Decoder, kept: Sequence[Kept], examples: Sequence[Encoded]) -> None:
+    """Let what stays in each layer take over what it can of what went (`edgellm.train.repair`)."""
+    with torch.no_grad():
+        for layer, (stays, seen) in enumerate(zip(kept, repair.moments(model, examples), strict=True)):
+            old, new = model.block(layer), smaller.block(layer)
+            heads = _channels(stays.heads, model.arch.head_dim)
+            new.attn_out.weight.copy_(repair.taken_over(old.attn_out.weight, heads, seen.attn_out))
+            new.down.weight.copy_(repair.taken_over(old.down.weight, stays.ffn, seen.down))
 
 
 def without_layer(model: Decoder, layer: int | None) -> Decoder:

@@ -175,6 +175,17 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path):
     assert all(torch.isfinite(value).all() for value in checkpoint.load(tmp_path / "student")[0].values())
 
 
+def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path):
+    some = stage(tmp_path, teacher=False)
+    some.model.embedding.weight.register_hook(lambda gradient: gradient * float("inf"))
+    before = weights(some)
+    with pytest.raises(
+        TrainingError, match=r"stage student: the gradient's norm is (nan|inf) at step 0; the last"
+    ):
+        some.run(TRAIN, VALID, resume=False)
+    assert all(torch.equal(before[name], value) for name, value in weights(some).items())
+
+
 def test_teacher_is_asked_only_after_its_share(tmp_path):
     asked = []
 

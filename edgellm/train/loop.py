@@ -135,12 +135,13 @@ class Stage:
             optimizer.param_groups[0]["lr"] = optimizer.defaults["lr"] * self.rate
             optimizer.zero_grad(set_to_none=True)
         loss = self._gradients(batch)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"stage {self.name}: the loss is {loss} at step {self.state.step}; the last good checkpoint is kept in "
-                f"{self.folder}: lower lr ({self.plan.lr}) and resume"
-            )
-        nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM))
+        for value, what in ((loss, "loss"), (norm, "gradient's norm")):
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"stage {self.name}: the {what} is {value} at step {self.state.step}; the last good checkpoint is "
+                    f"kept in {self.folder}: lower lr ({self.plan.lr}) and resume"
+                )
         for optimizer in self.optimizers:
             optimizer.step()
         self.state.step += 1

@@ -65,13 +65,15 @@ class OnGrid(torch.autograd.Function):
         level = x * (1 / step)
         level.add_(NUDGE).round_()
         kept = level.clamp(-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-        ctx.save_for_backward(level == kept)
+        ctx.save_for_backward(
+            level.sub_(kept).abs_().clamp_(max=1)
+        )  # 1 where saturated: cheaper than a mask of bools
         return kept.mul_(step)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (inside,) = ctx.saved_tensors
-        return gradients[0] * inside, None, None
+        (saturated,) = ctx.saved_tensors
+        return gradients[0].addcmul(gradients[0], saturated, value=-1), None, None
 
 
 class HalfUp(QuantIdentity):  # type: ignore[misc]

@@ -89,6 +89,18 @@ def test_equal_models_match_through_the_identity():
         assert float(match(some.weight, some.weight.sum())) == pytest.approx(0.0, abs=1e-9)
 
 
+def test_hidden_states_are_weighted_as_tokens_are():
+    """All weight on row 0 is the match of row 0 alone."""
+    student, teacher, some = Decoder(TINY), Decoder(WIDE), batch()
+    first = Batch(some.ids[:1], torch.ones(1, 5), some.tokens)
+    match, alone = matched(student, teacher, first)
+    weight = torch.zeros(3, 5)
+    weight[0] = 2.0
+    student(some.ids[:, :-1])
+    teacher(some.ids[:, :-1])
+    assert float(match(weight, weight.sum()).detach()) == pytest.approx(float(alone.detach()), rel=1e-5)
+
+
 def test_gradients_reach_student_and_projection_but_not_the_teacher():
     student, teacher = Decoder(TINY), Decoder(WIDE)
     match, loss = matched(student, teacher, batch())

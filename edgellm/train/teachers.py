@@ -57,15 +57,17 @@ def _load(folder: Path, options: dict[str, str], path: Path) -> tuple[Any, Any]:
     """transformers' model and tokenizer; whatever it raises means damage that the checks did not see."""
     try:
         import torch
-        import transformers
+        from transformers import AutoTokenizer, LlamaForCausalLM, logging
     except ModuleNotFoundError as error:
         raise TrainingError(f"a teacher needs the package {error.name}: {INSTALL}") from error
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
-    safe = {"local_files_only": True, "trust_remote_code": False, **options}
+    quiet: Any = logging
+    quiet.disable_progress_bar()
+    quiet.set_verbosity_error()
+    llama: Any = LlamaForCausalLM
+    safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **options}
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **safe)
-        model, report = transformers.LlamaForCausalLM.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+        model, report = llama.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **safe
         )
     except Exception as error:  # transformers documents no exception types

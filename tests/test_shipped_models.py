@@ -17,7 +17,9 @@ def shipped():
 
 
 def test_the_integer_file_is_the_one_that_the_qonnx_file_gives():
-    for folder in shipped():
+    with_qonnx = [folder for folder in shipped() if "model.qonnx.onnx" in manifest.read(folder).files]
+    assert "home-260k" in [folder.name for folder in with_qonnx]  # the larger ones go without, for their size
+    for folder in with_qonnx:
         described = manifest.read(folder)
         model = from_qonnx(folder / "model.qonnx.onnx")
         stored = onnxfile.load(folder / "model.onnx")

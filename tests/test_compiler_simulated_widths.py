@@ -53,7 +53,9 @@ def test_every_stream_of_a_run(case: Case, tmp_path: Path) -> None:
 def test_the_widest_layer_decides_the_weight_memory(tmp_path: Path) -> None:
     from edgellm.compiler import estimate
 
-    widths = estimate.widths(random_model(TINY, 0, lambda kind, layer: 3 if layer else 5, widths=Widths(kv=4)))
+    widths = estimate.widths(
+        random_model(TINY, 0, lambda kind, layer: 3 if layer else 5, widths=Widths(kv=4))
+    )
     assert (widths.weight["qkv_acc"], widths.weight["head_acc"], widths.kept.kv) == (5, 5, 4)
 
 

@@ -46,9 +46,7 @@ def test_round_trip(folder):
 
 def test_defaults():
     described = Manifest("n", "d", {}, (), {"context": 1})
-    assert described.prompt == Prompt(
-        "<s> {prompt}\t", ("lowercase", "strip_punctuation", "collapse_spaces")
-    )
+    assert described.prompt == Prompt("<s> {prompt}\t", ("lowercase", "strip_punctuation", "collapse_spaces"))
     assert (described.format, described.numerics_version) == (1, 1)
 
 

@@ -33,7 +33,9 @@ def text_of(name: str) -> str:
 def barred() -> frozenset[tuple[str, str]]:
     """(intent, sentence) of every template that can produce a line of the free set."""
     text = resources.files("edgellm.data").joinpath("sets", "barred.json").read_text("utf-8")
-    return frozenset((intent, sentence) for intent, sentences in json.loads(text).items() for sentence in sentences)
+    return frozenset(
+        (intent, sentence) for intent, sentences in json.loads(text).items() for sentence in sentences
+    )
 
 
 def asked() -> set[str]:

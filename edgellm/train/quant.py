@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from brevitas.nn import QuantLinear
 from torch import Tensor, nn
 
 from edgellm.numerics.model import Architecture
@@ -54,6 +55,11 @@ class QuantAttention(nn.Module):
 
 class QuantBlock(nn.Module):
     """One decoder layer on the integer grid."""
+
+    qkv: QuantLinear
+    attn_out: QuantLinear
+    gate_up: QuantLinear
+    down: QuantLinear
 
     def __init__(self, arch: Architecture, scheme: Scheme, layer: int, bits: Bits) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Chooses the scales of the integer model from what the float student does on training lines.
 
-Activations of 8 bits take a high percentile of their magnitude; those of 4 bits the step of least square error. The residual
-stream may not saturate, so it takes the largest value seen with a factor to spare. Shifts are then the largest for which
-every weight scale still has a multiplier of its width.
+q, k and v of 8 bits take a high percentile of their magnitude. The gate, whose products have heavy tails, and everything of
+4 bits take the step of least square error. The residual stream may not saturate: the largest value seen with a factor to
+spare. Shifts are then the largest for which every weight scale still has a multiplier of its width.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ EMBED_LEVELS = 48  # the largest embedding of 8 bits is at least this many steps
 NORM_RANGE = 4.0  # an RMSNorm output of 8 bits saturates beyond about this many root mean squares
 SCORE_SHIFT = 10
 TOP = 127.0  # of int8
+MAX_GLU_SHIFT = 15
 
 
 def choose(model: Decoder, examples: Sequence[Encoded], bits: Bits | None = None) -> Scheme:
@@ -43,7 +44,7 @@ def from_ranges(model: Decoder, seen: Ranges, bits: Bits) -> Scheme:
     """The scales for a float student of which `seen` was observed."""
     residual, embed_shift, embed_gain = _residual_step(seen, bits.embedding)
     q, k = max(seen.over_layers("q")) / TOP, _key_step(seen, bits.kv)
-    gate, silu = max(seen.over_layers("gate")) / TOP, max(seen.over_layers("silu")) / TOP
+    gate, silu = _pooled_step(seen, "gate"), _pooled_step(seen, "silu")
     glu_shift, up = _gate_steps(seen, silu, bits.activation)
     score_mult, score_shift = _score(q * k * 2.0 ** (BYTE - bits.kv) / math.sqrt(model.arch.head_dim))
     layers = model.arch.layers
@@ -120,15 +121,29 @@ def _norm_shift(seen: Ranges, width: int, bits: int) -> int:
 
 
 def _gate_steps(seen: Ranges, silu: float, bits: int) -> tuple[int, list[float]]:
-    """glu = silu * up >> glu_shift must fill its width; one shift, so `up` gives way where a layer needs more."""
-    wanted = [top / TOP for top in seen.over_layers("up")]
-    if bits == BYTE:
-        steps = [top / TOP for top in seen.over_layers("glu")]
-    else:
-        steps = [best_step([(sample, bits, 1.0)]) for sample in seen.layers("glu")]
-    ratios = [glu / (silu * step) for glu, step in zip(steps, wanted, strict=True)]
-    shift = max(1, math.ceil(math.log2(min(ratios))))
-    return shift, [step * max(1.0, ratio / 2**shift) for ratio, step in zip(ratios, wanted, strict=True)]
+    """Shift of glu = silu * up >> shift and the steps of `up`: what loses least of both, over all layers.
+
+    One shift for all: where glu needs larger steps than that gives, `up` takes larger ones too.
+    """
+    pairs = list(zip(seen.layers("up"), seen.layers("glu"), strict=True))
+    wanted = [(best_step([(up, BYTE, 1.0)]), best_step([(glu, bits, 1.0)])) for up, glu in pairs]
+
+    def steps(shift: int) -> list[float]:
+        return [max(up, glu / (silu * 2.0**shift)) for up, glu in wanted]
+
+    def error(shift: int) -> float:
+        return sum(
+            relative_error(up, step, BYTE) + relative_error(glu, silu * step * 2.0**shift, bits)
+            for (up, glu), step in zip(pairs, steps(shift), strict=True)
+        )
+
+    best = min(range(1, MAX_GLU_SHIFT + 1), key=error)
+    return best, steps(best)
+
+
+def _pooled_step(seen: Ranges, name: str) -> float:
+    """Step of an int8 tensor that has one for all layers."""
+    return best_step([(torch.cat(seen.layers(name)), BYTE, 1.0)])
 
 
 def _score(scale: float) -> tuple[int, int]:

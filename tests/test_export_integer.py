@@ -37,7 +37,7 @@ def checkpoint(tmp_path, monkeypatch):
 def test_a_model_folder(checkpoint, tmp_path):
     out = tmp_path / "home"
     model = export_model(checkpoint, out)
-    names = ["manifest.json", "model.onnx", "model.qonnx.onnx", "tokenizer.json"]
+    names = ["README.md", "manifest.json", "model.onnx", "model.qonnx.onnx", "tokenizer.json"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert np.array_equal(model.embedding, MODEL.embedding)
     assert np.array_equal(onnxfile.load(out / "model.onnx").head.weight, MODEL.head.weight)
@@ -45,7 +45,7 @@ def test_a_model_folder(checkpoint, tmp_path):
     assert (described.name, described.stop_ids, described.licence) == ("home", (2,), "Apache-2.0")
     assert described.description == "2 layers, width 16, vocabulary 40, context 24"
     assert described.metrics == {"intent": 98.2}
-    assert sorted(described.files) == names[1:]
+    assert sorted(described.files) == names[2:]
     assert list(described.provenance["checkpoint"]) == ["student.safetensors"]
 
 
@@ -69,10 +69,10 @@ def test_the_same_checkpoint_gives_the_same_bytes(checkpoint, tmp_path):
 def test_other_files_stay_and_old_ones_are_replaced(checkpoint, tmp_path):
     out = tmp_path / "home"
     out.mkdir()
-    (out / "README.md").write_text("card")
+    (out / "notes.txt").write_text("kept")
     (out / "model.onnx").write_text("old")
     export_model(checkpoint, out)
-    assert (out / "README.md").read_text() == "card"
+    assert (out / "notes.txt").read_text() == "kept"
     manifest.read(out)
 
 

@@ -33,7 +33,7 @@ class Case:
 
 
 CASES = {
-    "all of four bits, ternary": Case(TINY, Widths(4, 4, 4), 2),
+    "all of four bits, ternary": Case(TINY, Widths(4, 4, 4, 4), 2),
     "cache of four bits, layers of 2 and 8": Case(TINY, Widths(kv=4), lambda kind, layer: 2 + 6 * layer),
     "activations of four bits, 3-bit weights": Case(NARROW_HEADS, Widths(activation=4), 3, folded=6),
 }

@@ -23,7 +23,10 @@ pytestmark = pytest.mark.cpu
 
 WEIGHT_BITS = (2, 3, 4, 8)
 KINDS = ("qkv", "attn_out", "gate_up", "down", "head")
-FLOWS = [Widths(activation, kv) for activation in (4, 8) for kv in (4, 8)]
+FLOWS = [
+    Widths(activation, kv, glu=glu)
+    for activation, kv, glu in ((4, 4, 4), (4, 8, 4), (8, 4, 8), (4, 8, 8), (8, 8, 4))
+]
 
 
 def mixed(seed):
@@ -74,11 +77,11 @@ def entry(proto):
 
 
 def test_what_the_header_holds():
-    model = random_model(TINY, 0, lambda kind, layer: 3 + layer, widths=Widths(4, 8, 5))
+    model = random_model(TINY, 0, lambda kind, layer: 3 + layer, widths=Widths(4, 8, 5, 8))
     proto = build_onnx(model)
     header = json.loads(entry(proto).value)
     assert header["numerics_version"] == numerics_version(model) == 2
-    assert header["widths"] == {"activation": 4, "kv": 8, "embedding": 5}
+    assert header["widths"] == {"activation": 4, "kv": 8, "embedding": 5, "glu": 8}
     assert header["linears"]["qkv"]["weight_bits"] == [3, 4]
     assert header["linears"]["head"]["weight_bits"] == 3
     attributes = {n.name: {a.name: a.i for a in n.attribute} for n in proto.graph.node}

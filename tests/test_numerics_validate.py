@@ -86,6 +86,7 @@ CASES = [
         f"block1.qkv.shift is {QKV.shift + 1}; all layers share one, and block0 has {QKV.shift}",
     ),
     (widths(activation=6), "widths.activation is 6; the contract allows 4 or 8"),
+    (widths(glu=5), "widths.glu is 5; the contract allows 4 or 8"),
     (widths(kv=2), "widths.kv is 2; the contract allows 4 or 8"),
     (widths(embedding=9), "widths.embedding is 9; the contract allows 2..8"),
     (

@@ -15,7 +15,7 @@ from edgellm.numerics.model import Widths
 from edgellm.numerics.random import extreme_model, random_model
 from edgellm.numerics.validate import validate
 
-NARROW = Widths(activation=4, kv=4, embedding=4)
+NARROW = Widths(activation=4, kv=4, embedding=4, glu=4)
 INT8 = st.integers(-128, 127)
 
 
@@ -75,13 +75,16 @@ def test_a_mean_of_bytes_saturates_at_four_bits():
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("widths", [NARROW, Widths(activation=4), Widths(kv=4), Widths(embedding=2)])
+@pytest.mark.parametrize(
+    "widths", [NARROW, Widths(activation=4), Widths(kv=4), Widths(embedding=2), Widths(glu=4)]
+)
 def test_every_tensor_keeps_its_width(name, widths):
     model = random_model(SMALL[name], 3, widths=widths)
     tokens = np.random.default_rng(0).integers(model.arch.vocab, size=8).tolist()
     seen, cache = seen_by(model, tokens)
     for tap in ("attn_norm", "attention", "ffn_norm", "glu", "final_norm"):
-        low, high = -(1 << (widths.activation - 1)), (1 << (widths.activation - 1)) - 1
+        bits = widths.glu if tap == "glu" else widths.activation
+        low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
         assert low <= seen[tap].min() < 0, tap
         assert 0 < seen[tap].max() <= high, tap
     for kept in (cache.keys, cache.values):
@@ -96,7 +99,7 @@ def test_extremes_stay_within_the_bounds(widths, variant):
     model = extreme_model(TINY, 1, variant, 8, widths)
     seen, _ = seen_by(model, [0, 1, 2])
     for tap in ("attn_norm", "attention", "ffn_norm", "glu"):
-        assert np.abs(seen[tap]).max() <= 1 << (widths.activation - 1)
+        assert np.abs(seen[tap]).max() <= 1 << ((widths.glu if tap == "glu" else widths.activation) - 1)
 
 
 def test_layers_may_have_weights_of_their_own_width():
@@ -114,5 +117,5 @@ def test_the_version_is_the_oldest_that_has_what_is_needed():
 
 def test_eight_bits_are_what_version_1_had():
     model = random_model(TINY, 1)
-    assert model.widths == Widths(8, 8, 8)
+    assert model.widths == Widths(8, 8, 8, 8)
     assert replace(model, widths=Widths()) == model

@@ -213,7 +213,7 @@ def _feed_forward_half(g: GraphBuilder, plan: Lowering) -> None:
         "N": a.ffn,
         "PE": f("glu"),
         "GluShift": model.numerics.glu_shift,
-        "OutBits": model.widths.activation,
+        "OutBits": model.widths.glu,
     }
     g.node("SiLUGate", "glu", ["gate_up", table], [g.tensor("glu", a.ffn, "INT8")], **shape)
     _matmul(g, plan, "down_acc", "glu", [b.down for b in model.blocks])

@@ -47,7 +47,7 @@ def functions(forms: Forms, widths: Widths = EIGHT) -> list[FunctionProto]:
         _linear(forms, HEAD, quantise + bodies.TO_INT16, bodies.CLIP_INT16),
         bodies.rope(widths.kv),
         bodies.attention(widths),
-        bodies.limited(bodies.SILU_GATE, widths.activation),
+        bodies.limited(bodies.SILU_GATE, widths.glu),
         bodies.ARG_MAX,
     ]
     header = f'<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>'

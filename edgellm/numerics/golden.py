@@ -113,11 +113,11 @@ class GoldenModel:
     def _feed_forward(
         self, block: Block, layer: int, residual: NDArray[np.int16], seen: Tap
     ) -> NDArray[np.int16]:
-        bits = self.model.widths.activation
-        normed = ops.rms_norm(residual, self.model.numerics.norm_shift, bits)
+        widths = self.model.widths
+        normed = ops.rms_norm(residual, self.model.numerics.norm_shift, widths.activation)
         seen("ffn_norm", layer, normed)
         gate_up = _linear(block.gate_up, normed, "gate_up", layer, seen)
-        hidden = ops.silu_gate(gate_up, self.model.silu_table, self.model.numerics.glu_shift, bits)
+        hidden = ops.silu_gate(gate_up, self.model.silu_table, self.model.numerics.glu_shift, widths.glu)
         seen("glu", layer, hidden)
         return _residual(block.down, hidden, residual, ("down_acc", "ffn_residual"), layer, seen)
 

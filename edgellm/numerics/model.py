@@ -52,9 +52,10 @@ class Numerics:
 class Widths:
     """Bits of what flows and what is kept, one set per model; narrow numbers lie in int8 containers."""
 
-    activation: int = 8  # inputs of the linear layers: RMSNorm, attention, SiLU gate; 4 or 8
+    activation: int = 8  # what RMSNorm and attention give; 4 or 8
     kv: int = 8  # keys and values in the cache; 4 or 8
     embedding: int = 8  # 2..8
+    glu: int = 8  # what the SiLU gate gives; 4 or 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def random_model(
         norm_shift=max(1, round(24 - log2(sqrt(arch.width) * ACTIVATION_STD * step))),
         score_mult=max(1, round(_score_ratio(arch) / kept * (1 << 16))),
         score_shift=16,
-        glu_shift=13 - widths.activation,
+        glu_shift=13 - widths.glu,
         embed_shift=12 - widths.embedding,
     )
     shifts: dict[str, int] = {}
@@ -66,7 +66,7 @@ def random_model(
             linear("qkv", layer, (arch.width, arch.qkv_width), normed, ACTIVATION_STD),
             linear("attn_out", layer, (arch.attention_width, arch.width), ATTENTION_STD * step, BRANCH_STD),
             linear("gate_up", layer, (arch.width, 2 * arch.ffn), normed, ACTIVATION_STD),
-            linear("down", layer, (arch.ffn, arch.width), GLU_STD * step, BRANCH_STD),
+            linear("down", layer, (arch.ffn, arch.width), GLU_STD * 2.0 ** (widths.glu - 8), BRANCH_STD),
         )
 
     model = IntegerModel(

@@ -61,7 +61,7 @@ def numerics_limits(widths: Widths) -> dict[str, tuple[int, int]]:
 
 def check_widths(widths: Widths) -> None:
     """Raise ModelUnsupported unless every width is one of the contract's."""
-    for name in ("activation", "kv"):
+    for name in ("activation", "kv", "glu"):
         if (bits := getattr(widths, name)) not in NARROW_OR_BYTE:
             raise ModelUnsupported(f"widths.{name} is {bits}; the contract allows 4 or 8")
     _within("widths.embedding", widths.embedding, *EMBEDDING_BITS)

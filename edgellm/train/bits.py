@@ -26,7 +26,8 @@ class Bits:
     weight: int = 4  # 2..8, all linear layers of the blocks
     head: int = 4  # 2..8
     embedding: int = 8  # 2..8
-    activation: int = 8  # 4 or 8: what enters the linear layers
+    activation: int = 8  # 4 or 8: what enters qkv, attn_out, gate_up and head
+    glu: int = 8  # 4 or 8: what enters down; its heavy tails need the steps most
     kv: int = 8  # 4 or 8: keys and values in the cache
     overrides: Mapping[str, int] = field(default_factory=dict)
 
@@ -47,7 +48,7 @@ class Bits:
     @property
     def widths(self) -> Widths:
         """The part of it that is no weight of a linear layer."""
-        return Widths(self.activation, self.kv, self.embedding)
+        return Widths(self.activation, self.kv, self.embedding, self.glu)
 
 
 def problems(bits: Bits, layers: int) -> Iterator[tuple[str, str]]:
@@ -57,7 +58,7 @@ def problems(bits: Bits, layers: int) -> Iterator[tuple[str, str]]:
             yield name, f"must be 2 to 8, not {getattr(bits, name)}"
     if not EMBEDDING_BITS[0] <= bits.embedding <= EMBEDDING_BITS[1]:
         yield "embedding", f"must be 2 to 8, not {bits.embedding}"
-    for name in ("activation", "kv"):
+    for name in ("activation", "glu", "kv"):
         if getattr(bits, name) not in NARROW_OR_BYTE:
             yield name, f"must be 4 or 8, not {getattr(bits, name)}"
     known = {*BLOCK_KINDS, *(f"layers.{layer}.{kind}" for layer in range(layers) for kind in BLOCK_KINDS)}

@@ -45,7 +45,7 @@ def from_ranges(model: Decoder, seen: Ranges, bits: Bits) -> Scheme:
     residual, embed_shift, embed_gain = _residual_step(seen, bits.embedding)
     q, k = max(seen.over_layers("q")) / TOP, _key_step(seen, bits.kv)
     gate, silu = _pooled_step(seen, "gate"), _pooled_step(seen, "silu")
-    glu_shift, up = _gate_steps(seen, silu, bits.activation)
+    glu_shift, up = _gate_steps(seen, silu, bits.glu)
     score_mult, score_shift = _score(q * k * 2.0 ** (BYTE - bits.kv) / math.sqrt(model.arch.head_dim))
     layers = model.arch.layers
     scheme = Scheme(
@@ -67,6 +67,7 @@ def from_ranges(model: Decoder, seen: Ranges, bits: Bits) -> Scheme:
         activation_bits=bits.activation,
         kv_bits=bits.kv,
         embedding_bits=bits.embedding,
+        glu_bits=bits.glu,
         mult_bits={kind: n for kind in LINEARS if (n := bits.mult_bits(kind, layers)) != MULT_BITS},
     )
     for kind in scheme.shifts:

@@ -73,7 +73,7 @@ class QuantBlock(nn.Module):
         self.v_kept = fixed(scheme.value(layer), scheme.kv_bits)
         self.attention = QuantAttention(arch, scheme, layer)
         self.gate, self.silu, self.up = fixed(scheme.gate), fixed(scheme.silu), fixed(up)
-        self.glu = fixed(scheme.glu(layer), width)
+        self.glu = fixed(scheme.glu(layer), scheme.glu_bits)
         self.attn_branch, self.ffn_branch = fixed(scheme.residual, 16), fixed(scheme.residual, 16)
         self.attn_residual, self.ffn_residual = fixed(scheme.residual, 16), fixed(scheme.residual, 16)
 

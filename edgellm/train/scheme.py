@@ -41,11 +41,12 @@ class Scheme:
     activation_bits: int = BYTE
     kv_bits: int = BYTE
     embedding_bits: int = BYTE
+    glu_bits: int = BYTE
     mult_bits: dict[str, int] = field(default_factory=dict)  # of the kinds whose multipliers need more than 8
 
     @property
     def widths(self) -> Widths:
-        return Widths(self.activation_bits, self.kv_bits, self.embedding_bits)
+        return Widths(self.activation_bits, self.kv_bits, self.embedding_bits, self.glu_bits)
 
     def norm(self, width: int) -> float:
         """Step of an RMSNorm output of `width` channels."""

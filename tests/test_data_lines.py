@@ -59,7 +59,12 @@ def test_a_file_that_unpacks_to_too_much(tmp_path, monkeypatch, raw):
 
 
 @pytest.mark.parametrize(
-    "raw", [b"plain", gzip.compress(b"abc" * 99, mtime=0)[:-9], gzip.compress(b"a" * 99, mtime=0)[:20] + b"\xff" * 9]
+    "raw",
+    [
+        b"plain",
+        gzip.compress(b"abc" * 99, mtime=0)[:-9],
+        gzip.compress(b"a" * 99, mtime=0)[:20] + b"\xff" * 9,
+    ],
 )
 def test_damaged_gzip(tmp_path, raw):
     (tmp_path / "a.gz").write_bytes(raw)

@@ -49,7 +49,7 @@ def test_weights_are_those_of_the_checkpoint(path, quantised):
 def test_settings_travel_in_the_metadata(path, quantised):
     (entry,) = [entry for entry in onnx.load(path).metadata_props if entry.key == "edgellm"]
     settings = json.loads(entry.value)
-    assert set(settings) == {"arch", "numerics", "shifts", "scales"}
+    assert set(settings) == {"arch", "numerics", "shifts", "scales", "widths"}
     assert settings["arch"]["rope_theta"] == 10_000.0
     assert settings["shifts"] == quantised.scheme.shifts
     assert len(settings["scales"]["v"]) == quantised.arch.layers

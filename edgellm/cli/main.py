@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from edgellm._version import __version__
-from edgellm.cli import build, demo, doctor, evaluate, fetch, generate, hardware, models, prune
+from edgellm.cli import build, demo, doctor, evaluate, fetch, generate, hardware, models, prune, teacher
 from edgellm.errors import EdgeLLMError
 
 EPILOG = """\
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"edgellm {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (generate, models, build, prune, fetch, evaluate, hardware, demo, doctor):
+    for module in (generate, models, build, prune, fetch, teacher, evaluate, hardware, demo, doctor):
         module.add(commands)
     return top
 

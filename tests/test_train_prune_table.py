@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shapes import FULL_KV, HOME, SHARED_KV
+from tiny_run import RECIPE
 
-from edgellm.train import prune_table
+from edgellm.errors import ConfigError
+from edgellm.train import config, prune_table
 from edgellm.train.prune_table import Prune
 
 pytestmark = pytest.mark.train
@@ -156,3 +158,46 @@ def test_every_shape_on_the_way_is_smaller_and_whole(arch, table):
         assert shape.heads // shape.kv_heads <= before.heads // before.kv_heads
         assert shape.ffn % table.multiple == 0 or shape.ffn == arch.ffn
         before = shape
+
+
+def load(folder, text):
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE + text)
+    return config.load(path)
+
+
+def test_a_recipe_that_prunes(tmp_path):
+    recipe = load(
+        tmp_path, "[prune]\nffn = 0.3\nmultiple = 8\nsteps = 2\n[prune_plan]\ntokens = 5\ndistil = 1\n"
+    )
+    assert recipe.prune == Prune(ffn=0.3, multiple=8, steps=2)
+    assert (recipe.prune_plan.tokens, recipe.prune_plan.distil) == (5, 1.0)
+    assert not load(tmp_path, "").prune.asked
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[prune]\nkeep_heads = 9\n",
+            ":44: prune.keep_heads is 9, but student.heads is 4: at most that many can",
+        ),
+        (
+            "[prune]\nffn = 0.9\n",
+            ":44: prune.ffn 0.9 of 32 channels in multiples of 12 leaves nothing: 0.625 is the",
+        ),
+        (
+            "[prune]\nkeep_layers = 1\n",
+            ": prune_plan is missing: a pruned student has to recover, for `tokens` of it",
+        ),
+        ("[prune_plan]\ntokens = 0\n", ":44: prune_plan.tokens must be more than 0, not 0"),
+        (
+            "[prune]\nfraction = 0.5\n",
+            ":44: prune.fraction is not a field; known here: ffn, keep_ffn, keep_heads",
+        ),
+    ],
+)
+def test_a_recipe_that_cannot_be_meant_names_file_line_and_field(tmp_path, text, message):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    assert str(caught.value).startswith(str(tmp_path / "recipe.toml") + message)

@@ -8,7 +8,19 @@ import sys
 from collections.abc import Sequence
 
 from edgellm._version import __version__
-from edgellm.cli import build, demo, doctor, evaluate, fetch, generate, hardware, models, prune, teacher
+from edgellm.cli import (
+    build,
+    demo,
+    doctor,
+    evaluate,
+    fetch,
+    generate,
+    hardware,
+    models,
+    prune,
+    quantize,
+    teacher,
+)
 from edgellm.errors import EdgeLLMError
 
 EPILOG = """\
@@ -19,6 +31,7 @@ examples:
   edgellm distill models/home-260k/config.toml -o runs/home  train a model from its recipe
   edgellm export runs/home/checkpoint -o runs/home/model     checkpoint to integer ONNX
   edgellm eval home-260k                                     how good it is, on four test sets
+  edgellm quantize runs/home --calibrate-only -o out/model   float student to integers, no training
   edgellm prune runs/home --config RECIPE -o out/curve       what the student can lose: size against quality
   edgellm compile home-260k --board aup-zu3 -o out/zu3       model to accelerator RTL
   edgellm simulate out/zu3 --verify -p "lock the door"       every stream against the golden model
@@ -37,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"edgellm {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (generate, models, build, prune, fetch, teacher, evaluate, hardware, demo, doctor):
+    for module in (generate, models, build, prune, quantize, fetch, teacher, evaluate, hardware, demo, doctor):
         module.add(commands)
     return top
 

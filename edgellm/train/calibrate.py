@@ -100,12 +100,10 @@ def _key_step(seen: Ranges, bits: int) -> float:
 
 def _value_step(seen: Ranges, layer: int, bits: Bits) -> float:
     """Step of v before the cache; it decides those of the cache and of attention's output."""
-    narrow = [
-        (seen.sample(name, layer), width, 2.0 ** (BYTE - width))
-        for name, width in (("v", bits.kv), ("mixed", bits.activation))
-        if width < BYTE
-    ]
-    return best_step(narrow) if narrow else seen.top("v", layer) / TOP
+    if bits.kv == bits.activation == BYTE:
+        return seen.top("v", layer) / TOP
+    widths = {"v": bits.kv, "mixed": bits.activation}
+    return best_step([(seen.sample(name, layer), n, 2.0 ** (BYTE - n)) for name, n in widths.items()])
 
 
 def _norm_shift(seen: Ranges, width: int, bits: int) -> int:

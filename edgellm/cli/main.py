@@ -50,7 +50,19 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"edgellm {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (generate, models, build, prune, quantize, fetch, teacher, evaluate, hardware, demo, doctor):
+    for module in (
+        generate,
+        models,
+        build,
+        prune,
+        quantize,
+        fetch,
+        teacher,
+        evaluate,
+        hardware,
+        demo,
+        doctor,
+    ):
         module.add(commands)
     return top
 

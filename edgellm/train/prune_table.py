@@ -67,7 +67,7 @@ def _between(arch: Architecture, end: Architecture, share: float, multiple: int)
         layers=part(arch.layers, end.layers),
         heads=kv_heads * group,
         kv_heads=kv_heads,
-        ffn=max(end.ffn, nearest(arch.ffn, arch.ffn - (arch.ffn - end.ffn) * share, multiple)),
+        ffn=nearest(arch.ffn, arch.ffn - (arch.ffn - end.ffn) * share, multiple),
     )
 
 

@@ -57,12 +57,12 @@ def test_paraphrase(capsys, tmp_path, corpus, teacher):
 
 
 def test_write(capsys, tmp_path, teacher):
-    out = tmp_path / "stories.txt"
+    out = tmp_path / "household.txt"
     assert main(["write", "-o", str(out), "--teacher", teacher, "--prompts", "1", "--samples", "2"]) == 0
     printed = capsys.readouterr().out
     assert "rejected because" in printed
     assert printed.endswith(f"wrote 0 lines to {out}\n")
-    assert json.loads((tmp_path / "stories.json").read_text())["plan"]["names"][0] == "Tom"
+    assert json.loads((tmp_path / "household.json").read_text())["titles"][0] == "What is {thing}?"
 
 
 def test_a_teacher_that_was_not_fetched(capsys, tmp_path, corpus, monkeypatch):

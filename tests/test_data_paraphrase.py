@@ -1,12 +1,16 @@
 """The paraphrase pipeline with a model that says what it is told."""
 
 import json
+from pathlib import Path
 
 import paraphrase_corpus
 import pytest
 from paraphrase_corpus import Told
 
+from edgellm import downloads
+from edgellm.data import paraphrase
 from edgellm.data.journal import Journal
+from edgellm.data.lexicon import Command
 from edgellm.data.paraphrase import Paraphraser, Settings, listed, tidy, write
 from edgellm.errors import TrainingError, UsageError
 
@@ -96,6 +100,21 @@ def test_finished_work_needs_no_model(tmp_path):
     model = Speaker()
     build(model, tmp_path).run()
     assert model.prompts == model.scored == []
+
+
+def test_the_shipped_set():
+    """Sound rows, as many as its provenance says, with every copied value in the command."""
+    folder = Path(paraphrase.__file__).parent
+    raw = (folder / "paraphrases.tsv").read_text()
+    about = json.loads((folder / "paraphrases.json").read_text())
+    rows = [tuple(line.split("\t")) for line in raw.splitlines()]
+    assert len({*rows}) == len(rows) == about["lines"]
+    assert about["teacher"]["sha256"] == downloads.TEACHER.sha256
+    for row in rows:
+        command = Command.of(row)
+        assert row[0] == command.text
+        for key in ("area", "floor", "name", "item", "message", "search_query"):
+            assert key in command.copied or key not in dict(command.slots)
 
 
 def test_prompt_and_answer():

@@ -2,15 +2,15 @@
 
 import pytest
 
-from edgellm.data.text_checks import TextChecks, rare_words
+from edgellm.data.text_checks import Rules, TextChecks, rare_words
 
-TITLE = "Tom the cat and the red ball"
+SUBJECTS = ("Tom",)
 GOOD = "Tom had a red ball. It fell into the river. Ben brought it back."
 
 
 @pytest.fixture
 def checks():
-    return TextChecks(["Tom", "Ben", "Mia"])
+    return TextChecks(Rules(frozenset(["Tom", "Ben", "Mia"]), shortest=3, longest=8))
 
 
 @pytest.mark.parametrize(
@@ -28,29 +28,29 @@ def checks():
         ("Tom ran. He sat. " + "He ran " + "on " * 300 + ".", "too short or too long"),
         ("Tom ran. He sat. he sat.", "repeats itself"),
         ("Tom ran to the big tree. Ben ran to the big tree too. All were glad.", "repeats itself"),
-        ("Ben had a ball. It fell down. He cried.", "somebody of the title is missing"),
+        ("Ben had a ball. It fell down. He cried.", "not about the subject"),
         ("Tom had a ball. He gave it to Anna. He smiled.", "other names"),
         ('Tom saw Anna. "Hello," he said. They ran.', "other names"),
     ],
 )
 def test_reasons(checks, text, reason):
-    assert checks.reason(text.strip() if reason != "incomplete sentences" else text, TITLE) == reason
+    assert checks.reason(text.strip() if reason != "incomplete sentences" else text, SUBJECTS) == reason
 
 
 def test_a_text_made_of_old_sentences_is_rejected(checks):
-    assert checks.reason(GOOD, TITLE) is None
+    assert checks.reason(GOOD, SUBJECTS) is None
     half_new = "Tom had a red ball. The sun was warm. They sat down. Ben brought it back."
-    assert checks.reason(half_new, TITLE) is None
+    assert checks.reason(half_new, SUBJECTS) is None
     assert (
-        checks.reason("Tom had a red ball. It fell into the river. Ben was happy.", TITLE)
+        checks.reason("Tom had a red ball. It fell into the river. Ben was happy.", SUBJECTS)
         == "like a text before"
     )
 
 
 def test_rejected_texts_are_not_remembered(checks):
     stranger = "Tom had a red ball. It fell into the river. Anna brought it back to Anna."
-    assert checks.reason(stranger, TITLE) == "other names"
-    assert checks.reason(GOOD, TITLE) is None
+    assert checks.reason(stranger, SUBJECTS) == "other names"
+    assert checks.reason(GOOD, SUBJECTS) is None
 
 
 def test_rare_words():

@@ -1,7 +1,6 @@
 """The text writer with a model that says what it is told, and the shipped plan."""
 
 import json
-import random
 
 import pytest
 from paraphrase_corpus import Told
@@ -13,14 +12,11 @@ from edgellm.errors import ConfigError, UsageError
 pytestmark = pytest.mark.train
 
 PLAN = {
-    "instruction": "Stories.",
-    "names": ["Tom", "Ben"],
+    "prompt": "Stories.\n{title}",
+    "titles": ["{who} and the {thing}.", "{who} helps {who}."],
     "lists": {"who": ["Tom", "Ben"], "thing": ["ball", "kite", "bell"]},
-    "titles": ["{who} and the {thing}", "{who} helps {who}"],
-    "examples": [
-        ["Tom sits", "Tom sat down. He was tired. He slept."],
-        ["Ben runs", "Ben ran far. He got home. He ate."],
-    ],
+    "names": ["Tom", "Ben"],
+    "sentences": [3, 8],
 }
 
 
@@ -32,17 +28,17 @@ def plan_file(tmp_path):
 
 
 class Author(Told):
-    """Two different short texts about whoever is in the title."""
+    """Two texts about everything in the title, one of them too short."""
 
     def sample(self, prompt, count, seed):
-        who = " and ".join(name for name in PLAN["names"] if name in prompt.splitlines()[-1])
+        who = " ".join(word.strip(".") for word in prompt.splitlines()[-1].split())
         day = "abcdefghijklmnopqrstuvwxyz"[seed % 26]
         self.texts = (f"{who} sat down on {day}. The sun was {day}. All ate {day}.", f"{who} sat.")
         return super().sample(prompt, count, seed)
 
 
 def build(model, path, plan, **changes):
-    settings = TextSettings(**{"prompts": 6, "samples": 2, "shown": 2, "seen_in": 1, **changes})
+    settings = TextSettings(**{"prompts": 6, "samples": 2, "seen_in": 1, "least": -1.5, **changes})
     return TextWriter(plan, model, Journal(path / "work.jsonl"), settings)
 
 
@@ -52,26 +48,18 @@ def test_lines_are_title_and_text(tmp_path, plan_file):
     assert len(lines) == about["lines"] == 6
     assert about["bytes"] == (tmp_path / "out.txt").stat().st_size
     for line in lines:
-        title, _, text = line.partition(": ")
+        title, _, text = line.partition(". ")
+        assert text.startswith(title)
         assert text.endswith(".")
-        assert all(name in text for name in PLAN["names"] if name in title)
     assert about["rejected"] == {"too short or too long": 6}
-    assert json.loads(json.dumps(about)) == json.loads((tmp_path / "out.json").read_text())
+    assert about == json.loads((tmp_path / "out.json").read_text())
 
 
-def test_prompt(plan_file):
-    plan, rng = read_plan(plan_file), random.Random(1)
-    prompt = plan.prompt("Tom and the kite", 1, rng)
-    assert prompt.startswith("Stories.\n\n")
-    assert prompt.endswith(".\n\nTom and the kite:")
-    assert prompt.count("\n\n") == 2
-
-
-def test_a_list_named_twice_gives_two_entries(plan_file):
-    plan, rng = read_plan(plan_file), random.Random(1)
-    titles = {plan.title(rng) for _ in range(60)}
-    assert {"Tom helps Ben", "Ben helps Tom", "Tom and the bell"} <= titles
-    assert not {"Tom helps Tom", "Ben helps Ben"} & titles
+def test_every_title_once_and_no_entry_twice_in_one(plan_file):
+    titles = dict(read_plan(plan_file).all_titles())
+    assert len(titles) == 2 * 3 + 2
+    assert titles["Tom and the bell."] == ("Tom", "bell")
+    assert {"Tom helps Ben.", "Ben helps Tom."} <= set(titles)
 
 
 def test_words_of_too_few_lines_go(tmp_path, plan_file):
@@ -100,11 +88,11 @@ def test_unlikely_and_unfinished(tmp_path, plan_file):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"titles": []}, "titles and examples must not be empty"),
-        ({"titles": ["{who} {who} {who}"]}, r"title '\{who\} \{who\} \{who\}' needs 3 entries in lists.who"),
-        ({"titles": ["{place}"]}, r"title '\{place\}' needs 1 entries in lists.place"),
+        ({"titles": []}, "titles must not be empty"),
+        ({"prompt": "no place"}, r"prompt has no \{title\} in it"),
+        ({"titles": ["{place}"]}, r"title '\{place\}' needs entries in lists.place"),
         ({"lists": []}, "a field has the wrong shape"),
-        ({"examples": [["only a title"]]}, "a field has the wrong shape"),
+        ({"sentences": [1]}, "a field has the wrong shape"),
         ({"names": None}, "a field has the wrong shape"),
     ],
 )
@@ -123,7 +111,7 @@ def test_missing_field_file_and_syntax(tmp_path):
     with pytest.raises(ConfigError, match=r"plan.json: not JSON"):
         read_plan(path)
     path.write_text("{}")
-    with pytest.raises(ConfigError, match=r"plan.json: field 'instruction' is missing"):
+    with pytest.raises(ConfigError, match=r"plan.json: field 'lists' is missing"):
         read_plan(path)
 
 
@@ -132,9 +120,7 @@ def test_settings():
         TextSettings(prompts=0)
 
 
-def test_the_shipped_plan_and_its_examples_pass_the_checks(tmp_path):
-    plan = read_plan(SHIPPED_PLAN)
-    checks = TextWriter(plan, Told(), Journal(tmp_path / "work"), TextSettings()).checks
-    assert [checks.reason(text, title) for title, text in plan.examples] == [None] * len(plan.examples)
-    rng = random.Random(0)
-    assert len({plan.title(rng) for _ in range(1000)}) > 400
+def test_the_shipped_plan():
+    titles = dict(read_plan(SHIPPED_PLAN).all_titles())
+    assert len(titles) > 2000
+    assert titles["How do I clean a fork?"] == ("a fork",)

@@ -117,7 +117,7 @@ def parse_bits(text: str, layers: int) -> Bits:
             fields |= {"weight": int(width), "head": int(width)}
         else:
             (fields if name in PARTS else overrides)[name] = int(width)
-    bits = Bits(**fields, overrides=overrides)  # type: ignore[arg-type]
+    bits = Bits(**fields, overrides=overrides)
     for field, problem in problems(bits, layers):
         raise UsageError(f"--bits {text}: {field.removeprefix('overrides.')} {problem}")
     return bits

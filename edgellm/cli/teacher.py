@@ -25,12 +25,12 @@ Work that is done lies beside the output (FILE.work.jsonl): after an interruptio
 WRITE_EXAMPLES = """\
 examples:
   edgellm fetch teacher
-  edgellm write -o stories.txt                            the plan that ships: stories for small children
+  edgellm write -o household.txt --prompts 1000           the plan that ships: questions about the home
   edgellm write --plan my-domain.json -o texts.txt --prompts 500
 
 Work that is done lies beside the output (FILE.work.jsonl): after an interruption the same command goes on.
 """
-PARAPHRASE_TOKENS, WRITE_TOKENS = 24, 140
+PARAPHRASE_TOKENS, WRITE_TOKENS = 24, 40
 
 
 def add(commands: Commands) -> None:
@@ -45,13 +45,15 @@ def add(commands: Commands) -> None:
     reword.add_argument("corpus", metavar="CORPUS", type=Path, help="TSV file: command, target, reply")
     _number(reword, "sources", 8, "corpus lines an intent")
     _number(reword, "samples", 32, "texts tried for each line")
-    _number(reword, "variants", 1, "copies of each paraphrase with other values")
+    _number(reword, "variants", 2, "copies of each paraphrase with other values")
     write = command(
         commands, "write", "let a teacher write a plain-text corpus from a plan", run_write, WRITE_EXAMPLES
     )
-    write.add_argument("--plan", metavar="FILE", type=Path, help="JSON: instruction, examples, titles, lists")
-    _number(write, "prompts", 100, "prompts")
-    _number(write, "samples", 32, "texts for each prompt")
+    write.add_argument(
+        "--plan", metavar="FILE", type=Path, help="JSON: prompt, titles, lists, names, sentences"
+    )
+    _number(write, "prompts", 100, "titles of the plan")
+    _number(write, "samples", 12, "texts tried for each title")
     for parser in (reword, write):
         _add_teacher(parser)
 
@@ -105,7 +107,7 @@ def run_write(options: argparse.Namespace) -> int:
 
     plan = texts.read_plan(options.plan or texts.SHIPPED_PLAN)
     settings = texts.TextSettings(prompts=options.prompts, samples=options.samples, seed=options.seed)
-    writer = _writer(options, WRITE_TOKENS, 0.9)
+    writer = _writer(options, WRITE_TOKENS, 0.8)
     author = texts.TextWriter(plan, writer, Journal(_work(options.output)), settings)
     _report(texts.write(author, options.output), options.output)
     return 0

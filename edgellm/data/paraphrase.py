@@ -26,6 +26,7 @@ from edgellm.data.textmodel import Drawn, TextModel
 from edgellm.errors import TrainingError, UsageError
 
 PROMPT = "Different ways to say the same thing to a smart home:"
+WORTH_SCORING = -1.6  # mean log-likelihood; above it `least` may change and no text is scored again
 LEARNT_LINES = 50_000  # of the corpus: enough to learn its words and patterns
 
 
@@ -37,9 +38,9 @@ class Settings:
     samples: int = 32  # texts sampled for each
     shown: int = 6  # lines in a prompt
     rivals: int = 2  # other labels to compare with
-    least: float = -1.6  # mean log-likelihood of a token, nats
-    margin: float = 4.0  # log-likelihood over the best rival, nats
-    variants: int = 1  # further lines with other values for each paraphrase kept
+    least: float = -1.4  # mean log-likelihood of a token, nats
+    margin: float = 5.0  # log-likelihood over the best rival, nats
+    variants: int = 2  # further lines with other values for each paraphrase kept
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -68,6 +69,7 @@ class Paraphraser:
         self.sources = Sources(commands, lexicon, settings.seed)
         self.checks = Checks(commands, lexicon, {row[0] for row in rows})
         self.rejected: Counter[str] = Counter()
+        self.asked = 0  # sources
         self._identity = model.describe()
 
     def run(self) -> list[Paraphrase]:
@@ -92,17 +94,24 @@ class Paraphraser:
         return rows
 
     def _of(self, source: Source, seed: int) -> Iterator[Paraphrase]:
-        """Scored before the wording is checked: the journal then holds whatever stricter or laxer checks need."""
-        sound = [drawn.text for drawn in self._sample(source, seed) if self._sound(drawn, source)]
-        texts = list(dict.fromkeys(sound))
-        self.rejected["repeated"] += len(sound) - len(texts)
-        for text, margin in zip(texts, self._margins(source, texts), strict=True):
-            reason = "other meaning" if margin < self.settings.margin else None
-            reason = reason or self.checks.wording(text, source.command)
+        """Scored before the wording is checked: the journal then holds whatever other thresholds and checks need."""
+        drawn_sound = [drawn for drawn in self._sample(source, seed) if self._sound(drawn, source)]
+        sound = {drawn.text: drawn for drawn in drawn_sound}
+        self.rejected["repeated"] += len(drawn_sound) - len(sound)
+        self.asked += 1
+        for drawn, margin in zip(sound.values(), self._margins(source, list(sound)), strict=True):
+            reason = self._reason(drawn, margin, source)
             if reason is None:
-                yield Paraphrase(text, source)
+                yield Paraphrase(drawn.text, source)
             else:
                 self.rejected[reason] += 1
+
+    def _reason(self, drawn: Drawn, margin: float, source: Source) -> str | None:
+        if drawn.log_likelihood < self.settings.least:
+            return "unlikely"
+        if margin < self.settings.margin:
+            return "other meaning"
+        return self.checks.wording(drawn.text, source.command)
 
     def _sample(self, source: Source, seed: int) -> list[Drawn]:
         prompt, count = listed(source.shown), self.settings.samples
@@ -114,7 +123,7 @@ class Paraphraser:
         reason: str | None
         if not drawn.finished:
             reason = "cut off"
-        elif drawn.log_likelihood < self.settings.least:
+        elif drawn.log_likelihood < WORTH_SCORING:
             reason = "unlikely"
         else:
             reason = self.checks.form(drawn.text, source.command)
@@ -150,6 +159,7 @@ def write(paraphraser: Paraphraser, output: Path) -> dict[str, Any]:
     lines = "".join("\t".join(row) + "\n" for row in rows)
     about = {
         "edgellm": __version__,
+        "sources": paraphraser.asked,
         "lines": len(rows),
         "paraphrases": len(kept),
         "intents": dict(sorted(Counter(paraphrase.source.command.intent for paraphrase in kept).items())),

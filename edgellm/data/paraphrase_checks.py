@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from edgellm.data.lexicon import Command, Lexicon, marked, numbers, words
+from edgellm.data.lexicon import COPY_MARKS, Command, Lexicon, marked, numbers, words
+from edgellm.data.naive_bayes import EDGE, NaiveBayes
 from edgellm.data.testsets import normal_form
 
 PLAIN = re.compile(r"[a-z0-9',%°. -]+")
@@ -111,6 +112,10 @@ NEUTRAL = frozenset(
         ),
     )
 )
+NEGATIONS = frozenset(
+    ("no", "not", "never", "don't", "doesn't", "didn't", "won't", "can't", "wouldn't", "isn't")
+)
+FIT = 5.0  # nats by which the words must fit the intent better than any other
 COMMON_SHARE = 0.5  # a word that this share of the intents uses belongs to nobody
 SIGN_SHARE, SIGN_RATIO, SIGN_COVER = 0.01, 0.1, 0.9
 
@@ -125,6 +130,8 @@ class Checks:
         self.seen = {normal_form(text) for text in texts}
         patterns = ((command.intent, command.marked) for command in commands if command.marked is not None)
         self.known = {(intent, self._content(pattern)) for intent, pattern in patterns}
+        whole = (command for command in commands if command.marked is not None)
+        self.judge = NaiveBayes((command.intent, _spoken(command.marked or "", command)) for command in whole)
 
     def form(self, text: str, source: Command) -> str | None:
         """Why `text` cannot carry the label of `source` whatever its words are, or None."""
@@ -142,17 +149,26 @@ class Checks:
         content = (source.intent, self._content(pattern))
         if content in self.known:
             return "like a known line but for common words"
-        reason = self._words_reason(pattern, source)
+        reason = self._words_reason(pattern, source) or self._sense_reason(pattern, source)
         if reason is None:
             self.seen.add(text)
             self.known.add(content)
         return reason
+
+    def _sense_reason(self, pattern: str, source: Command) -> str | None:
+        said = _spoken(pattern, source)
+        pairs = [pair for pair in zip(said, [*said[1:], EDGE], strict=True) if pair[0] in NEGATIONS]
+        if not all(self.judge.knows(f"{one} {two}", source.intent) for one, two in pairs):
+            return "new negation"
+        return "words fit another intent" if self.judge.margin(source.intent, said) < FIT else None
 
     def _content(self, pattern: str) -> tuple[str, ...]:
         """The words and marks that are not common to most intents, in order."""
         return tuple(word for word in CONTENT.findall(pattern) if word not in self.common)
 
     def _words_reason(self, pattern: str, source: Command) -> str | None:
+        if source.copied and all(word in self.common | NEUTRAL for word in words(pattern)):
+            return "nothing but the values"
         allowed = self._allowed(source.kind) | self.common | NEUTRAL | {*words(source.text)}
         strange = [word for word in words(pattern) if word not in allowed and not numbers(word)]
         if any(self.lexicon.lines_with[word] for word in strange):
@@ -170,6 +186,13 @@ class Checks:
     def _says(self, pattern: str, intent: str, slot: str) -> bool:
         signs = self.signs.get((intent, slot))
         return signs is None or not signs.isdisjoint(words(pattern))
+
+
+def _spoken(pattern: str, source: Command) -> list[str]:
+    """Words in order, marks as slot names, digits as one word."""
+    slots = [f"<{key}>" for key in source.copied]
+    found = CONTENT.findall(pattern)
+    return ["#" if w.isdigit() else slots[ord(w) - COPY_MARKS] if w >= chr(COPY_MARKS) else w for w in found]
 
 
 def _common(lexicon: Lexicon) -> frozenset[str]:

@@ -1,31 +1,41 @@
-"""Checks of a short text that a teacher wrote: form, names, repetition; every rejection has a reason."""
+"""Checks of a short text that a teacher wrote: form, names, subject, repetition; every rejection has a reason."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 PLAIN = re.compile(r"[A-Za-z0-9 ,.!?'\";:-]+")
 SENTENCE = re.compile(r"[^.!?]+[.!?]+[\"']?")
-LETTERS = re.compile(r"[A-Za-z']+")
-SHORTEST, LONGEST = 3, 8  # sentences
+WORD = re.compile(r"[A-Za-z']+")
 WIDEST = 600  # characters
 ALWAYS_CAPITAL = frozenset(("I", "I'm", "I'll", "I've", "I'd"))
 SHARED_SENTENCES = 0.5  # of a text, with texts kept before
+LOOP = 5  # words in a row that may not come twice
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a plan asks of its texts."""
+
+    names: frozenset[str]  # the only proper names allowed
+    shortest: int  # sentences
+    longest: int
 
 
 class TextChecks:
     """Remembers the sentences of the texts it has passed."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = frozenset(names)
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
         self.seen: set[str] = set()
 
-    def reason(self, text: str, title: str) -> str | None:
-        """Why `text` is not a sound text for the title, or None when it passes; it is then remembered."""
+    def reason(self, text: str, subjects: Sequence[str]) -> str | None:
+        """Why `text` is not a sound text about the subjects, or None when it passes; it is then remembered."""
         sentences = [sentence.strip() for sentence in SENTENCE.findall(text)]
-        reason = self._form(text, sentences) or self._people(text, sentences, title)
+        reason = self._form(text, sentences) or self._subject(text, sentences, subjects)
         if reason is None:
             old = sum(sentence.lower() in self.seen for sentence in sentences)
             if old > SHARED_SENTENCES * len(sentences):
@@ -38,21 +48,20 @@ class TextChecks:
             return "not plain ASCII"
         if not re.search(r"[.!?][\"']?$", text) or not text[0].isupper() or text.count('"') % 2:
             return "incomplete sentences"
-        if not SHORTEST <= len(sentences) <= LONGEST or len(text) > WIDEST:
+        if not self.rules.shortest <= len(sentences) <= self.rules.longest or len(text) > WIDEST:
             return "too short or too long"
         if len({sentence.lower() for sentence in sentences}) < len(sentences) or _loops(text):
             return "repeats itself"
         return None
 
-    def _people(self, text: str, sentences: list[str], title: str) -> str | None:
-        """Names in the title must act, and nobody else may have a name."""
-        wanted = {word for word in LETTERS.findall(title) if word in self.names}
-        said = set(LETTERS.findall(text.replace("'s", "")))
-        if not wanted <= said:
-            return "somebody of the title is missing"
-        inside = {word for sentence in sentences for word in LETTERS.findall(_after_opening(sentence))}
-        strangers = {word for word in inside if word[0].isupper()} - ALWAYS_CAPITAL
-        return "other names" if {word.removesuffix("'s") for word in strangers} - self.names else None
+    def _subject(self, text: str, sentences: list[str], subjects: Sequence[str]) -> str | None:
+        """Each subject is there by its last word, and no name that the plan does not know."""
+        said = text.lower()
+        if not all(subject.lower().split()[-1].rstrip("s") in said for subject in subjects):
+            return "not about the subject"
+        inside = {word for sentence in sentences for word in WORD.findall(_after_opening(sentence))}
+        capital = {word for word in inside if word[0].isupper()} - ALWAYS_CAPITAL
+        return "other names" if {word.removesuffix("'s") for word in capital} - self.rules.names else None
 
 
 def _after_opening(sentence: str) -> str:
@@ -61,10 +70,10 @@ def _after_opening(sentence: str) -> str:
     return re.sub(r"^\W*\w+", "", sentence)
 
 
-def _loops(text: str, size: int = 5) -> bool:
-    """True when some run of `size` words occurs twice."""
-    said = LETTERS.findall(text.lower())
-    runs = [tuple(said[start : start + size]) for start in range(len(said) - size + 1)]
+def _loops(text: str) -> bool:
+    """True when some run of words occurs twice."""
+    said = WORD.findall(text.lower())
+    runs = [tuple(said[start : start + LOOP]) for start in range(len(said) - LOOP + 1)]
     return len({*runs}) < len(runs)
 
 

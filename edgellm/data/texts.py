@@ -1,16 +1,18 @@
-"""A plain-text corpus of one narrow domain, written by a teacher: short texts, one a line, `title: text`.
+"""A plain-text corpus of one narrow domain, written by a teacher: short texts, one a line, `title text`.
 
-A plan (JSON) holds an instruction, example texts, title patterns and the lists that fill them. Each prompt shows some
-examples and a new title; the teacher writes the text. The narrower the domain the smaller the model that can learn it
-(Eldan and Li 2023, arXiv:2305.07759).
+A plan (JSON) holds a prompt, title patterns such as `How do I clean {thing}?` and the lists that fill them; every title
+is asked once and answered several times. The narrower the domain the smaller the model that can learn it (Eldan and Li
+2023, arXiv:2305.07759).
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,11 @@ from typing import Any
 from edgellm import files, progress
 from edgellm._version import __version__
 from edgellm.data.journal import Journal, key_of
-from edgellm.data.text_checks import TextChecks, rare_words
+from edgellm.data.text_checks import Rules, TextChecks, rare_words
 from edgellm.data.textmodel import Drawn, TextModel
 from edgellm.errors import ConfigError, UsageError
 
-SHIPPED_PLAN = Path(__file__).with_name("stories.json")
+SHIPPED_PLAN = Path(__file__).with_name("household.json")
 FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -30,39 +32,33 @@ FIELD = re.compile(r"\{(\w+)\}")
 class Plan:
     """What to write about."""
 
-    instruction: str
-    names: tuple[str, ...]  # the only proper names allowed
-    lists: dict[str, tuple[str, ...]]
+    prompt: str  # with {title}
     titles: tuple[str, ...]  # patterns with {list} fields
-    examples: tuple[tuple[str, str], ...]  # title, text
+    lists: dict[str, tuple[str, ...]]
+    rules: Rules
 
-    def title(self, rng: random.Random) -> str:
-        """A random title; a list named twice gives two different entries."""
-        pattern = rng.choice(self.titles)
-        fields = Counter(FIELD.findall(pattern))
-        drawn = {name: rng.sample(self.lists[name], count) for name, count in fields.items()}
-        return FIELD.sub(lambda found: drawn[found[1]].pop(), pattern)
-
-    def prompt(self, title: str, shown: int, rng: random.Random) -> str:
-        """Instruction, `shown` examples, and the title to go on from."""
-        examples = rng.sample(self.examples, min(shown, len(self.examples)))
-        told = "".join(f"{name}: {text}\n\n" for name, text in examples)
-        return f"{self.instruction}\n\n{told}{title}:"
+    def all_titles(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Every title with the list entries in it, no entry twice in one title."""
+        for pattern in self.titles:
+            fields = FIELD.findall(pattern)
+            for entries in itertools.product(*(self.lists[name] for name in fields)):
+                if len({*entries}) == len(entries):
+                    left = iter(entries)
+                    yield FIELD.sub(lambda _, left=left: next(left), pattern), entries  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
 class TextSettings:
     """How much to write and what to keep."""
 
-    prompts: int = 100
-    samples: int = 32  # texts for each prompt
-    shown: int = 3  # examples in a prompt
-    least: float = -1.7  # mean log-likelihood of a token, nats
-    seen_in: int = 5  # texts that a word must occur in
+    prompts: int = 100  # titles, of those that the plan can make
+    samples: int = 12  # texts for each
+    least: float = -0.9  # mean log-likelihood of a token, nats
+    seen_in: int = 4  # lines that a word must occur in
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("prompts", "samples", "shown", "seen_in"):
+        for name in ("prompts", "samples", "seen_in"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
 
@@ -76,13 +72,10 @@ def read_plan(path: Path) -> Plan:
     except ValueError as error:
         raise ConfigError(f"{path}: not JSON ({error})") from None
     try:
-        plan = Plan(
-            str(raw["instruction"]),
-            tuple(raw["names"]),
-            {name: tuple(entries) for name, entries in raw["lists"].items()},
-            tuple(raw["titles"]),
-            tuple((str(title), str(text)) for title, text in raw["examples"]),
-        )
+        lists = {name: tuple(map(str, entries)) for name, entries in raw["lists"].items()}
+        shortest, longest = map(int, raw["sentences"])
+        rules = Rules(frozenset(raw["names"]), shortest, longest)
+        plan = Plan(str(raw["prompt"]), tuple(map(str, raw["titles"])), lists, rules)
     except KeyError as error:
         raise ConfigError(f"{path}: field {error} is missing") from None
     except (TypeError, ValueError, AttributeError) as error:
@@ -92,12 +85,14 @@ def read_plan(path: Path) -> Plan:
 
 
 def _check_titles(path: Path, plan: Plan) -> None:
-    if not plan.titles or not plan.examples:
-        raise ConfigError(f"{path}: titles and examples must not be empty")
+    if "{title}" not in plan.prompt:
+        raise ConfigError(f"{path}: prompt has no {{title}} in it")
+    if not plan.titles:
+        raise ConfigError(f"{path}: titles must not be empty")
     for pattern in plan.titles:
-        for name, count in Counter(FIELD.findall(pattern)).items():
-            if len(plan.lists.get(name, ())) < count:
-                raise ConfigError(f"{path}: title {pattern!r} needs {count} entries in lists.{name}")
+        for name in FIELD.findall(pattern):
+            if not plan.lists.get(name):
+                raise ConfigError(f"{path}: title {pattern!r} needs entries in lists.{name}")
 
 
 class TextWriter:
@@ -105,37 +100,37 @@ class TextWriter:
 
     def __init__(self, plan: Plan, model: TextModel, journal: Journal, settings: TextSettings) -> None:
         self.plan, self.model, self.journal, self.settings = plan, model, journal, settings
-        self.checks = TextChecks(plan.names)
+        self.checks = TextChecks(plan.rules)
         self.rejected: Counter[str] = Counter()
         self._identity = model.describe()
 
     def run(self) -> list[str]:
-        """Lines `title: text` that pass every check."""
-        rng = random.Random(self.settings.seed)
+        """Lines `title text` that pass every check; fewer prompts give the first lines of more."""
+        titles = list(self.plan.all_titles())
+        random.Random(self.settings.seed).shuffle(titles)
+        titles = titles[: self.settings.prompts]
         kept: list[str] = []
-        with progress.track("Write", total=self.settings.prompts) as bar:
-            for number in range(self.settings.prompts):
-                title = self.plan.title(rng)
-                prompt = self.plan.prompt(title, self.settings.shown, rng)
-                drawn = self._sample(prompt, self.settings.seed + number)
-                kept += [f"{title}: {text.text}" for text in drawn if self._passes(text, title)]
+        with progress.track("Write", total=len(titles)) as bar:
+            for number, (title, entries) in enumerate(titles):
+                drawn = self._sample(title, self.settings.seed + number)
+                kept += [f"{title} {text.text}" for text in drawn if self._passes(text, entries)]
                 bar.advance(1, kept=len(kept), bytes=sum(map(len, kept)))
         return self._common_words_only(kept)
 
-    def _sample(self, prompt: str, seed: int) -> list[Drawn]:
-        count = self.settings.samples
+    def _sample(self, title: str, seed: int) -> list[Drawn]:
+        prompt, count = self.plan.prompt.replace("{title}", title), self.settings.samples
         key = key_of(work="text", model=self._identity, prompt=prompt, count=count, seed=seed)
         found = self.journal.get(key, lambda: [list(text) for text in self.model.sample(prompt, count, seed)])
         return [Drawn(" ".join(text.split()), float(score), bool(done)) for text, score, done in found]
 
-    def _passes(self, drawn: Drawn, title: str) -> bool:
+    def _passes(self, drawn: Drawn, entries: tuple[str, ...]) -> bool:
         reason: str | None
         if not drawn.finished:
             reason = "cut off"
         elif drawn.log_likelihood < self.settings.least:
             reason = "unlikely"
         else:
-            reason = self.checks.reason(drawn.text, title)
+            reason = self.checks.reason(drawn.text, entries)
         if reason is not None:
             self.rejected[reason] += 1
         return reason is None
@@ -158,7 +153,8 @@ def write(writer: TextWriter, output: Path) -> dict[str, Any]:
         "bytes": sum(len(line) + 1 for line in lines),
         "rejected": dict(writer.rejected.most_common()),
         "settings": asdict(writer.settings),
-        "plan": asdict(writer.plan),
+        "prompt": writer.plan.prompt,
+        "titles": list(writer.plan.titles),
         **writer.model.describe(),
     }
     files.write_text(output, "".join(line + "\n" for line in lines))

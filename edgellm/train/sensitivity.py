@@ -81,10 +81,7 @@ def read(path: Path) -> list[Point]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return [
-        Point(row["part"], int(row["bits"]), *(float(row[name]) for name in COLUMNS[2:]))  # type: ignore[arg-type]
-        for row in rows
-    ]
+    return [Point(row["part"], int(row["bits"]), *(float(row[name]) for name in COLUMNS[2:])) for row in rows]
 
 
 def _write(path: Path, points: list[Point]) -> None:

@@ -6,6 +6,8 @@ folder. Weights are safetensors or GGUF; pickled ones are refused.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +68,11 @@ def _load(folder: Path, options: dict[str, str], path: Path) -> tuple[Any, Any]:
     llama: Any = LlamaForCausalLM
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **options}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
-        model, report = llama.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **safe
-        )
+        with contextlib.redirect_stderr(io.StringIO()):  # the GGUF reader draws a bar of its own
+            tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+            model, report = llama.from_pretrained(
+                folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **safe
+            )
     except Exception as error:  # transformers documents no exception types
         raise ModelCorrupt(f"{path}: cannot be read ({_first_line(error)}): download it again") from error
     if missing := sorted(report["missing_keys"]):

@@ -7,7 +7,7 @@ import pytest
 
 from edgellm.data import corpus, testsets
 from edgellm.data.corpus import (
-    CorpusSize,
+    HomeCorpus,
     draw_corpus,
     read_split,
     split_templates,
@@ -21,7 +21,7 @@ from edgellm.errors import TrainingError, UsageError
 
 pytestmark = pytest.mark.train
 
-SIZE = CorpusSize(train=4000, valid=50)
+SIZE = HomeCorpus(train=4000, valid=50)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def splits():
 
 
 def test_same_seed_same_bytes(tmp_path):
-    small = CorpusSize(train=300, valid=20)
+    small = HomeCorpus(train=300, valid=20)
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         write_corpus(tmp_path / name, small, seed)
     for split in corpus.SPLITS:
@@ -49,11 +49,24 @@ def test_no_test_command_is_in_any_training_line(splits):
     assert not (train | valid) & testsets.asked()
 
 
+def test_paraphrases_come_on_top(tmp_path, monkeypatch):
+    lines = corpus.PARAPHRASES.read_text().splitlines()
+    asked, held_out = (line.split("\t")[0] for line in lines[:2])
+    monkeypatch.setattr(testsets, "asked", lambda: {normal_form(asked)})
+    assert corpus.reworded([held_out.upper()]) == lines[2:]
+    write_corpus(tmp_path, HomeCorpus(train=30, valid=5, paraphrases=2), 1)
+    written = (tmp_path / "train.tsv").read_text().splitlines()
+    assert written[30:] == lines[1:] * 2
+    assert len(set(written[:30])) == 30
+    with pytest.raises(UsageError, match="must be positive"):
+        write_corpus(tmp_path, HomeCorpus(train=30, paraphrases=-1), 1)
+
+
 def test_a_line_that_the_test_sets_ask_is_never_drawn(monkeypatch):
-    plain = draw_corpus(CorpusSize(train=50, valid=1), 3)["train"]
+    plain = draw_corpus(HomeCorpus(train=50, valid=1), 3)["train"]
     barred = normal_form(plain[10].command)
     monkeypatch.setattr(testsets, "asked", lambda: {barred})
-    again = draw_corpus(CorpusSize(train=50, valid=1), 3)["train"]
+    again = draw_corpus(HomeCorpus(train=50, valid=1), 3)["train"]
     assert barred not in {normal_form(example.command) for example in again}
     assert {example.command for example in plain} - {plain[10].command} <= {e.command for e in again}
 
@@ -125,7 +138,7 @@ def test_one_command_has_one_meaning():
 
 
 def test_lines_read_back_as_written(tmp_path, splits):
-    write_corpus(tmp_path, CorpusSize(train=40, valid=5), 1)
+    write_corpus(tmp_path, HomeCorpus(train=40, valid=5), 1)
     rows = read_split(tmp_path, "train")
     assert len(rows) == 40
     assert all(re.fullmatch(r"Hass\w+( \w+= [^\t]+)*", row[1]) for row in rows)
@@ -144,10 +157,10 @@ def test_damaged_line_is_named(tmp_path):
 
 def test_empty_size_is_refused(tmp_path):
     with pytest.raises(UsageError, match="corpus sizes must be positive"):
-        write_corpus(tmp_path, CorpusSize(train=0), 1)
+        write_corpus(tmp_path, HomeCorpus(train=0), 1)
 
 
 def test_exhausted_grammar_says_so():
     with pytest.raises(TrainingError, match="gave only 1 of 2 different commands: ask for fewer lines"):
-        example = draw_corpus(CorpusSize(1, 1), 1)["train"][0]
+        example = draw_corpus(HomeCorpus(1, 1), 1)["train"][0]
         corpus.draw_unique(2, lambda: example, set(), lambda: None)

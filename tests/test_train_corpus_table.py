@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgellm.data.corpus import CorpusSize
+from edgellm.data.corpus import HomeCorpus
 from edgellm.data.records import JsonlCorpus, TextCorpus
 from edgellm.errors import ConfigError
 from edgellm.train import config
@@ -32,7 +32,7 @@ def load(tmp_path):
 
 def test_home_stays_the_default(load):
     assert load("train = 7", "valid = 2") == load('kind = "home"', "train = 7", "valid = 2")
-    assert isinstance(load("train = 7"), CorpusSize)
+    assert isinstance(load("train = 7"), HomeCorpus)
 
 
 def test_paths_are_relative_to_the_recipe(load, tmp_path):

@@ -28,27 +28,31 @@ HELD_TEMPLATES_ONE_IN = 14
 FREE_SHARE = 0.55  # of the lines, from the project's own phrasings
 DRAWS_PER_LINE = 60  # before a split counts as exhausted
 SPLITS = ("train", "valid")
+PARAPHRASES = Path(__file__).with_name("paraphrases.tsv")
 Row = tuple[str, str, str]  # command, target, reply
 
 
 @dataclass(frozen=True, slots=True)
-class CorpusSize:
-    """Lines per split."""
+class HomeCorpus:
+    """Lines per split; and how often each paraphrase that ships (docs/teachers.md) comes on top in `train`."""
 
     train: int
     valid: int = 300
+    paraphrases: int = 0
 
 
-def write_corpus(folder: Path, size: CorpusSize, seed: int) -> None:
+def write_corpus(folder: Path, size: HomeCorpus, seed: int) -> None:
     """Draw the corpus and write `SPLITS` as .tsv files and `corpus.json` into `folder`."""
-    if size.train < 1 or size.valid < 1:
+    if size.train < 1 or size.valid < 1 or size.paraphrases < 0:
         raise UsageError(f"corpus sizes must be positive, not {size}")
     splits = draw_corpus(size, seed)
-    for name, examples in splits.items():
-        files.write_text(folder / f"{name}.tsv", "".join(example.line + "\n" for example in examples))
+    lines = {name: [example.line for example in examples] for name, examples in splits.items()}
+    lines["train"] += reworded({example.command for example in splits["valid"]}) * size.paraphrases
+    for name, content in lines.items():
+        files.write_text(folder / f"{name}.tsv", "".join(line + "\n" for line in content))
     about = {
         "seed": seed,
-        "lines": {name: len(examples) for name, examples in splits.items()},
+        "lines": {name: len(content) for name, content in lines.items()},
         "sources": {name: metadata.version(name) for name in ("home-assistant-intents", "hassil")},
     }
     files.write_text(folder / "corpus.json", json.dumps(about, indent=2) + "\n")
@@ -71,7 +75,14 @@ def read_split(folder: Path, name: str) -> list[Row]:
     return rows
 
 
-def draw_corpus(size: CorpusSize, seed: int) -> dict[str, list[Example]]:
+def reworded(held_out: Iterable[str]) -> list[str]:
+    """Lines of the paraphrases that ship, without those that ask what a test set or `held_out` asks."""
+    barred = testsets.asked() | {normal_form(command) for command in held_out}
+    lines = PARAPHRASES.read_text("utf-8").splitlines()
+    return [line for line in lines if normal_form(line.split("\t", 1)[0]) not in barred]
+
+
+def draw_corpus(size: HomeCorpus, seed: int) -> dict[str, list[Example]]:
     """Both splits; no command of the test sets or of `valid` is in `train`, compared by `normal_form`."""
     source = load_grammar()
     sampler = Sampler(source, split_templates(source.templates)[0], random.Random(seed), held_values=False)

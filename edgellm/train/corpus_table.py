@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgellm import prompt
-from edgellm.data.corpus import CorpusSize
+from edgellm.data.corpus import HomeCorpus
 from edgellm.data.records import SEPARATORS, JsonlCorpus, OwnCorpus, TextCorpus
 from edgellm.data.tokenizer import END, PAD, START, TAB
 from edgellm.train.toml_source import TomlSource
 
-Corpus = CorpusSize | OwnCorpus
+Corpus = HomeCorpus | OwnCorpus
 HOME = "home"
-KINDS: dict[str, type[CorpusSize] | type[OwnCorpus]] = {
-    HOME: CorpusSize,
+KINDS: dict[str, type[HomeCorpus] | type[OwnCorpus]] = {
+    HOME: HomeCorpus,
     "jsonl": JsonlCorpus,
     "text": TextCorpus,
 }
 LONGEST_SPECIAL = 64  # characters
 
 
-def kind_of(table: object, source: TomlSource) -> type[CorpusSize] | type[OwnCorpus]:
+def kind_of(table: object, source: TomlSource) -> type[HomeCorpus] | type[OwnCorpus]:
     """The class of a `[corpus]` table; ConfigError when its `kind` is not one."""
     kind = table.get("kind", HOME) if isinstance(table, dict) else HOME
     if not isinstance(kind, str) or kind not in KINDS:

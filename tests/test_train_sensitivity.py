@@ -3,6 +3,7 @@
 import pytest
 from tiny_run import finished_run
 
+from edgellm.errors import UsageError
 from edgellm.train import sensitivity
 from edgellm.train.bits import Bits, problems
 from edgellm.train.float_source import open_source
@@ -46,7 +47,10 @@ def test_points_are_measured_once(tmp_path):
     worst = max(points, key=lambda point: point.increase)
     assert (worst.part, worst.bits, worst.increase) == ("activation", 4, pytest.approx(0.4))
     table = (tmp_path / sensitivity.TABLE).read_text()
-    assert table.splitlines()[0] == "part,bits,loss,increase,exact"
+    assert table.splitlines()[:2] == [
+        "part,bits,loss,increase,exact",
+        "everything,8,1.00000,0.00000,1.0000",
+    ]
     assert "layers.1.down,3,1.05000,0.05000,0.9500" in table
 
     lines = table.splitlines(keepends=True)
@@ -55,6 +59,16 @@ def test_points_are_measured_once(tmp_path):
     sensitivity.scan(again, tmp_path)
     assert len(again.asked) == 5
     assert (tmp_path / sensitivity.TABLE).read_text() == table
+
+
+def test_a_table_of_another_model(tmp_path):
+    (tmp_path / sensitivity.TABLE).write_text(
+        "part,bits,loss,increase,exact\neverything,8,0.50000,0.00000,1.0000\n"
+    )
+    with pytest.raises(
+        UsageError, match=r"its model loses 0\.50000 nats a token with 8 bits, this one 1\.0000"
+    ):
+        sensitivity.scan(Pretended(), tmp_path)
 
 
 def test_the_picture(tmp_path):

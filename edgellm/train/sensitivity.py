@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgellm import files, progress
+from edgellm.errors import UsageError
 from edgellm.train.bits import BLOCK_KINDS, Bits
 from edgellm.train.quality import Quality
 from edgellm.train.quantise import Quantiser
 
+WHOLE = "everything"  # the reference: all parts at 8 bits
 TABLE, PICTURE = "sensitivity.csv", "sensitivity.png"
 WEIGHT_WIDTHS = (4, 3, 2)
 BYTES = Bits(weight=8, head=8)
@@ -54,12 +56,18 @@ def parts(layers: int) -> Iterator[tuple[str, int, Bits]]:
 def scan(quantiser: Quantiser, folder: Path) -> list[Point]:
     """Measure every part and write `sensitivity.csv` and `sensitivity.png`; points already in the table are kept.
 
-    A table of another model must go first: it is taken for this one's.
+    Raises: UsageError when the table is of another model or of other lines.
     """
     table = folder / TABLE
     known = {(point.part, point.bits): point for point in read(table)}
     todo = list(parts(quantiser.source.arch.layers))
     reference = quantiser.quality(BYTES)
+    whole = _point(WHOLE, 8, reference, reference)
+    if known.setdefault((WHOLE, 8), whole).cells() != whole.cells():
+        raise UsageError(
+            f"{table}: its model loses {known[WHOLE, 8].loss:.5f} nats a token with 8 bits, this one {whole.loss:.5f}: take "
+            "another folder"
+        )
     with progress.track("Sensitivity", len(todo)) as bar:
         for name, width, bits in todo:
             if (name, width) not in known:

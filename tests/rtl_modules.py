@@ -23,6 +23,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "axis_fifo": ("axis_fifo",),
     "embedding": ("embedding",),
     "argmax": ("argmax",),
+    "sampler": ("axis_fifo", "threefry", "gumbel", "sampler"),
     "loop_control": ("axis_register", "axis_fifo", "loop_control"),
     "sequencer": ("axis_register", "axis_fifo", "sequencer"),
     "causal_attention": (

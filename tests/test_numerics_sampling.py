@@ -104,5 +104,5 @@ def test_out_of_range(seed, temperature, message):
 
 
 def test_the_default_is_greedy():
-    assert GREEDY == Sampling(0, 0)
+    assert Sampling(0, 0) == GREEDY
     assert Sampling.of(3, 0.5).temperature == 2048

@@ -82,8 +82,8 @@ def random_words(seed: int, position: int, count: int) -> Word:
 def noise_table() -> tuple[Int, Int]:
     """(base, drop) int64 [32 * 16]: Gumbel noise at the start of each bucket, and how much it falls inside, in NOISE_STEPS.
 
-    A bucket is a range of V = (word | 1) / 2^32, by leading zeros and the 4 bits behind the leading one; G = -ln(-ln(1 - V)) falls
-    with V, nearly straight: by less than a step off. The bucket of the lowest noise, which has no end, falls to twice its mean.
+    A bucket is a range of V = (word | 1) / 2^32, by leading zeros and the 4 bits behind the leading one; in it G = -ln(-ln(1 -
+    V)) falls nearly straight. The bucket of the lowest noise, which has no end, falls so far that its mean is right.
     """
     size = 1 << FRACTION_BITS
     octave, fraction = np.divmod(np.arange(OCTAVES * size), size)
@@ -112,7 +112,8 @@ def noise(words: Word) -> Int:
     fraction = (behind >> np.uint64(32 - FRACTION_BITS)).astype(np.int64)
     ramp = (behind >> np.uint64(32 - FRACTION_BITS - RAMP_BITS)).astype(np.int64) & ((1 << RAMP_BITS) - 1)
     index = octave << FRACTION_BITS | fraction
-    return base[index] - (drop[index] * ramp >> RAMP_BITS)
+    found: Int = base[index] - (drop[index] * ramp >> RAMP_BITS)
+    return found
 
 
 def scores(logits: Int, sampling: Sampling, position: int, step_bits: int) -> Int:

@@ -117,6 +117,15 @@ class Bench:
         self.sim.push("in0", streams.pack(np.concatenate(vectors), 8))
         self.sim.push("in1", [tag(position, slot, layer) for layer, slot, position in places])
 
+    def push_copy(self, layer: int, slot: int, count: int, source: int) -> None:
+        """Offer a token that copies `count` positions of a layer from slot to slot."""
+        if source < self.shape.slots and slot < self.shape.slots:
+            cache = self.cache[:, layer]
+            cache[:, slot, :, :count] = cache[:, source, :, :count]
+        self.expected.append(None)
+        self.sim.push("in0", streams.pack(self.vectors(), 8))
+        self.sim.push("in1", [source << 28 | 1 << 27 | tag(count - 1, slot, layer)])
+
     def golden(self, layer: int, slot: int, position: int, vector: np.ndarray) -> np.ndarray | None:
         s = self.shape
         if layer >= s.layers or slot >= s.slots or position >= s.context:
@@ -224,6 +233,47 @@ def test_restart_while_older_tokens_are_inside(bench: Bench) -> None:
     bench.check()
     bench.push(places, [bench.vectors() for _ in places])
     bench.check(stall_out=0.7)
+
+
+@pytest.mark.parametrize(("stall_in", "stall_out"), [(0.0, 0.0), (0.5, 0.0), (0.2, 0.8)])
+def test_copies_between_slots(bench: Bench, stall_in: float, stall_out: float) -> None:
+    """Tokens and copies back to back: a copy sees what was before it, and nothing that comes later."""
+    s, r = bench.shape, bench.random
+    filled = np.zeros((s.layers, s.slots), int)
+    for _ in range(600):
+        layer, slot, source = int(r.integers(s.layers)), int(r.integers(s.slots)), int(r.integers(s.slots))
+        if r.random() < 0.15 and filled[layer, source]:
+            count = int(r.integers(1, filled[layer, source] + 1))
+            bench.push_copy(layer, slot, count, source)
+            filled[layer, slot] = count
+        else:
+            position = min(int(filled[layer, slot]), s.context - 1)
+            bench.push([(layer, slot, position)], [bench.vectors()])
+            filled[layer, slot] = position + 1 if position < min(s.context, 30) else int(r.integers(position))
+    bench.check(stall_in=stall_in, stall_out=stall_out, seed=3)
+
+
+def test_a_copy_takes_as_long_as_documented(bench: Bench) -> None:
+    s = bench.shape
+    places = [(0, 0, p) for p in range(s.context - 1)]
+    bench.push(places, [bench.vectors() for _ in places])
+    bench.check()
+    for count in (1, s.context // 2, s.context - 1):
+        before = len(bench.sim.accepted("in1"))
+        bench.push_copy(0, s.slots - 1, count, 0)
+        bench.check()
+        tag_cycle = int(bench.sim.accepted("in1")[before])
+        first_beat = int(bench.sim.accepted("in0")[before * s.beats])
+        assert first_beat - tag_cycle == 2 + 4 + s.kv_heads * -(-count // s.pt)
+
+
+def test_a_copy_from_nowhere_writes_nothing(bench: Bench) -> None:
+    places = [(0, 0, position) for position in range(5)]
+    bench.push(places, [bench.vectors() for _ in places])
+    for slot, source in ((0, 15), (bench.shape.slots, 0)):
+        bench.push_copy(0, slot, 5, source)
+    bench.push([(0, 0, 5)], [bench.vectors()])
+    bench.check()
 
 
 def test_tokens_outside_the_memory_write_nothing(bench: Bench) -> None:

@@ -4,6 +4,9 @@
 // A token waits here while an older one of the same memory (layer, slot) at the same or a later
 // position is still inside the unit, because its K/V would overwrite what the older one reads.
 // A position >= CONTEXT, slot >= SLOTS or layer >= LAYERS writes nothing.
+// A tag whose COPY flag is set asks for positions 0 .. position of another slot (the flags' high half) in its own slot
+// and layer: the copy begins when all tokens before it are through, and no token passes it. Its own q, k and v
+// count as those of a token that writes nothing.
 //
 // Latency    2 cycles from tag to the first beat accepted; k_loaded, v_loaded with the beat.
 // Throughput one token every HEADS + 2 * KV_HEADS + 1 cycles.
@@ -22,6 +25,7 @@ module attention_load #(
     localparam int Depth = LAYERS * SLOTS * KV_HEADS * Rows,
     localparam int AddressBits = Depth > 1 ? $clog2(Depth) : 1,
     localparam int PositionBits = CONTEXT > 1 ? $clog2(CONTEXT) : 1,
+    localparam int RowBits = Rows > 1 ? $clog2(Rows) : 1,
     localparam int KvBits = KV_HEADS > 1 ? $clog2(KV_HEADS) : 1
 ) (
     input  logic                                        ap_clk,
@@ -47,10 +51,16 @@ module attention_load #(
     input  logic [    KvBits-1:0]                       q_kv,
     output logic [     Group-1:0][HEAD_DIM-1:0][7:0]    q_data,
     // the oldest token has read its last row of V
-    input  logic                                        token_done
+    input  logic                                        token_done,
+    // copies between slots
+    output logic                                        copy_start,
+    output logic [AddressBits-1:0]                      copy_source,
+    output logic [AddressBits-1:0]                      copy_target,
+    output logic [   RowBits-1:0]                       copy_last_row,
+    input  logic                                        copy_done
 );
   localparam int LaneBits = $clog2(PT);
-  localparam int RowBits = PositionBits > LaneBits ? PositionBits - LaneBits : 1;
+  localparam int CopyBit = 27;
   localparam int IndexBits = LAYERS * SLOTS > 1 ? $clog2(LAYERS * SLOTS) : 1;
   localparam int GroupBits = Group > 1 ? $clog2(Group) : 1;
   localparam int EntryBits = INSIDE > 1 ? $clog2(INSIDE) : 1;
@@ -67,14 +77,18 @@ module attention_load #(
   } phase_e;
 
   // ---- The next token's tag -------------------------------------------------------------------
-  logic waiting, waiting_writes;
+  logic waiting, waiting_writes, waiting_copies, copying;
   place_t waiting_place;
+  logic [IndexBits-1:0] waiting_source;
 
   wire [15:0] position = in1_V_TDATA[15:0];
   wire [7:0] slot = in1_V_TDATA[23:16];
   wire [7:0] layer = in1_V_TDATA[39:32];
   wire inside_context = 17'(position) < 17'(CONTEXT);
   wire inside_memory = 9'(slot) < 9'(SLOTS) && 9'(layer) < 9'(LAYERS);
+  wire copies = in1_V_TDATA[CopyBit];
+  wire [3:0] source = in1_V_TDATA[31:28];
+  wire good_copy = inside_context && inside_memory && 9'(source) < 9'(SLOTS);
 
   assign in1_V_TREADY = !waiting;
 
@@ -105,8 +119,9 @@ module attention_load #(
   logic [GroupBits-1:0] member;
   logic [AddressBits-1:0] kv_offset;
 
-  wire start = waiting && !loading && !conflict && !context_used[load_context]
+  wire start = waiting && !waiting_copies && !loading && !conflict && !context_used[load_context]
       && !entry_valid[newest];
+  assign copy_start = waiting && waiting_copies && !copying && !loading && entry_valid == '0;
   wire beat = in0_V_TVALID && in0_V_TREADY;
   wire last_member = phase != kQuery || member == GroupBits'(Group - 1);
   wire last_kv = last_member && kv == KvBits'(KV_HEADS - 1);
@@ -131,8 +146,12 @@ module attention_load #(
     if (in1_V_TVALID && in1_V_TREADY) begin
       waiting_place.index <= inside_memory ? IndexBits'(int'(layer) * SLOTS + int'(slot)) : '0;
       waiting_place.position <= inside_context ? PositionBits'(position) : PositionBits'(CONTEXT-1);
-      waiting_writes <= inside_context && inside_memory;
+      waiting_writes <= inside_context && inside_memory && !copies;
+      waiting_source <= IndexBits'(int'(layer) * SLOTS + int'(source));
     end
+    copy_source <= AddressBits'(int'(waiting_source) * KV_HEADS * Rows);
+    copy_target <= AddressBits'(int'(waiting_place.index) * KV_HEADS * Rows);
+    copy_last_row <= RowBits'(waiting_place.position >> LaneBits);
     if (start) begin
       context_base[load_context] <= AddressBits'(int'(waiting_place.index) * KV_HEADS * Rows);
       context_position[load_context] <= waiting_place.position;
@@ -144,6 +163,8 @@ module attention_load #(
   always_ff @(posedge ap_clk) begin
     if (!ap_rst_n) begin
       waiting         <= 1'b0;
+      waiting_copies  <= 1'b0;
+      copying         <= 1'b0;
       loading         <= 1'b0;
       context_used    <= '0;
       load_context    <= 1'b0;
@@ -154,6 +175,11 @@ module attention_load #(
     end else begin
       if (in1_V_TVALID && in1_V_TREADY) waiting <= 1'b1;
       else if (start) waiting <= 1'b0;
+
+      if (in1_V_TVALID && in1_V_TREADY) waiting_copies <= copies && good_copy;
+      else if (copy_done) waiting_copies <= 1'b0;
+      if (copy_start) copying <= 1'b1;
+      else if (copy_done) copying <= 1'b0;
 
       if (start) begin
         loading <= 1'b1;

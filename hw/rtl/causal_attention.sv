@@ -1,7 +1,7 @@
 // Causal grouped-query attention of one token at a time, int8, K/V on chip (docs/numerics.md).
 //
 // in0   HEADS beats of q, KV_HEADS of k, KV_HEADS of v, each HEAD_DIM x int8; k and v within KV_BITS bits
-// in1   block tag, 40 bit: [15:0] position, [23:16] slot, [39:32] layer
+// in1   block tag, 40 bit: [15:0] position, [23:16] slot, [27] copy, [31:28] slot to copy from, [39:32] layer
 // out0  HEADS beats of HEAD_DIM x int8, within OUT_BITS bits
 //
 // Five overlapped stages: load and store K/V | scores and maximum | weights, their sum and e * v |
@@ -10,6 +10,8 @@
 // positions follow back to back. A rewind (a position that is not past all tokens of the same layer
 // and slot still inside) waits until those have read their K/V. A position >= CONTEXT is never
 // written and its output means nothing.
+// A token with the copy flag fills positions 0 .. position of its slot and layer from another slot, in its turn; it
+// writes no K/V of its own, and its output means nothing.
 //
 // With rows = ceil((position+1)/PT), tree = ceil(clog2(PT)/2) and
 // floor = max(11, HEADS/KV_HEADS * HEAD_DIM/OM + 1):
@@ -18,7 +20,7 @@
 //            (HEADS/KV_HEADS-1) * HEAD_DIM/OM more to the last one (with more than two KV heads up
 //            to (KV_HEADS-2) * (tree+5) above that).
 // Throughput one token every KV_HEADS * max(rows, floor, (rows + floor + tree + 5) / 2) cycles, but
-//            at least HEADS + 2*KV_HEADS + 1.
+//            at least HEADS + 2*KV_HEADS + 1. A copy waits for the tokens before it and takes KV_HEADS * rows + 4.
 // Reset      drops the tokens inside; K/V memory stays as it is.
 module causal_attention #(
     parameter int HEADS = 4,
@@ -90,6 +92,21 @@ module causal_attention #(
   logic [KvBits-1:0] q_kv;
   logic [Group-1:0][HEAD_DIM-1:0][7:0] q_data;
 
+  logic copy_start, copy_done, copy_reads, copy_writes;
+  logic [AddressBits-1:0] copy_source, copy_target, copy_read_address, copy_write_address;
+  logic [RowBits-1:0] copy_last_row;
+  wire [AddressBits-1:0] k_read_address = copy_reads ? copy_read_address : k_address;
+  wire [AddressBits-1:0] v_read_address = copy_reads ? copy_read_address : v_address;
+  wire [AddressBits-1:0] kv_write_address = copy_writes ? copy_write_address : write_address;
+
+  attention_copy #(
+      .KV_HEADS(KV_HEADS),
+      .ROWS(Rows),
+      .DEPTH(Depth)
+  ) copy_stage (
+      .*
+  );
+
   attention_load #(
       .HEADS(HEADS),
       .KV_HEADS(KV_HEADS),
@@ -110,10 +127,11 @@ module causal_attention #(
       .RAM_STYLE(RAM_STYLE)
   ) k_memory (
       .ap_clk,
-      .write(k_write),
-      .write_address,
+      .write(k_write | {PT{copy_writes}}),
+      .write_address(kv_write_address),
       .write_data(in0_V_TDATA),
-      .read_address(k_address),
+      .copy(copy_writes),
+      .read_address(k_read_address),
       .read_data(k_data)
   );
 
@@ -125,10 +143,11 @@ module causal_attention #(
       .RAM_STYLE(RAM_STYLE)
   ) v_memory (
       .ap_clk,
-      .write(v_write),
-      .write_address,
+      .write(v_write | {PT{copy_writes}}),
+      .write_address(kv_write_address),
       .write_data(in0_V_TDATA),
-      .read_address(v_address),
+      .copy(copy_writes),
+      .read_address(v_read_address),
       .read_data(v_data)
   );
 

@@ -1,6 +1,7 @@
 // K or V of every layer, slot and KV head: LANES banks, one head vector per bank and row, BITS bits a number.
 //
-// Position p of a sequence lies in bank p % LANES, so a row holds LANES consecutive positions.
+// Position p of a sequence lies in bank p % LANES, so a row holds LANES consecutive positions. With `copy` what is
+// written is not write_data but the row that comes out of the memory in this cycle.
 // Latency    2 cycles from read address to the row.
 // Throughput one head vector written and one row read a cycle.
 // Reset      none: contents stay.
@@ -16,6 +17,7 @@ module kv_memory #(
     input  logic [      LANES-1:0]                write,
     input  logic [AddressBits-1:0]                write_address,
     input  logic [   HEAD_DIM-1:0][7:0]           write_data,
+    input  logic                                  copy,
     input  logic [AddressBits-1:0]                read_address,
     output logic [      LANES-1:0][HEAD_DIM-1:0][7:0] read_data
 );
@@ -35,7 +37,7 @@ module kv_memory #(
         .ap_clk,
         .write(write[lane]),
         .write_address,
-        .write_data(narrow),
+        .write_data(copy ? row : narrow),
         .read_address,
         .read_data(row)
     );

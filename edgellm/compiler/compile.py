@@ -96,6 +96,8 @@ def describe(request: Request, sources: list[str], probes: list[Any], edges: dic
         "slots": request.slots,
         "context": arch.context,
         "layers": arch.layers,
+        "vocab": arch.vocab,
+        "shown_beats": arch.vocab // request.folding("argmax") + 1,
         "top": TOP,
         "sources": sources,
         "folding": request.folding.to_dict(),

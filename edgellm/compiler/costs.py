@@ -142,8 +142,24 @@ def embedding(vocab: int, n: int, pe: int, bits: int = 8) -> Cost:
     return Cost(lut=50 + lutram(rows, width), ff=100 + 8 * pe, bram18=bram18(rows, width), source=FIT)
 
 
-def argmax(pe: int) -> Cost:
-    return Cost(lut=9 + 29 * pe, ff=88 + 20 * pe, source=FIT)
+def argmax(pe: int, bits: int = 16) -> Cost:
+    return Cost(lut=9 + (13 + bits) * pe, ff=88 + (4 + bits) * pe, source=FIT)
+
+
+def logits_tap(pe: int) -> Cost:
+    return Cost(lut=60 + 32 * pe, ff=140 + 64 * pe, source=FORMULA)
+
+
+def sampler(pe: int, bits: int) -> Cost:
+    """Generators of two words, a table for each word, a multiplier for each noise and one for its ramp."""
+    generators, queue = ceil(pe / 2), pe * bits
+    return Cost(
+        lut=150 + 900 * generators + (180 + 16) * pe + queue,
+        ff=350 + 900 * generators + 260 * pe + 2 * queue,
+        dsp=2 * pe,
+        bram18=pe * bram18(512, 26),
+        source=FORMULA,
+    )
 
 
 def fork(copies: int, width: int) -> Cost:
@@ -156,4 +172,4 @@ def loop_control(tokens: int, beats: int, width: int) -> Cost:
 
 
 def sequencer(slots: int) -> Cost:
-    return Cost(lut=365 + 6 * slots, ff=545, source=FIT)
+    return Cost(lut=560 + 40 * slots, ff=900 + 20 * slots, source=FORMULA)

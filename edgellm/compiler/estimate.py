@@ -12,6 +12,7 @@ from edgellm.compiler import costs, timing
 from edgellm.compiler.costs import Cost
 from edgellm.compiler.folding import Folding, matmul_shapes
 from edgellm.numerics import model as numerics
+from edgellm.numerics import sampling
 from edgellm.numerics.model import Architecture, Int, IntegerModel, Linear
 
 EIGHT = numerics.Widths()
@@ -40,6 +41,7 @@ class Design:
     slots: int
     tokens: int  # in flight in the loop
     ultra: bool = False  # keys and values in UltraRAM
+    step_bits: int = 8  # a logit step is 2^-step_bits nats
 
 
 def signed_bits(values: Int) -> int:
@@ -139,6 +141,15 @@ def _embed(d: Design, f: Folding, node: str) -> dict[str, Cost]:
     return {node: costs.embedding(d.arch.vocab, d.arch.width, f(node), d.widths.kept.embedding)}
 
 
+def _choice(d: Design, f: Folding, node: str) -> dict[str, Cost]:
+    lanes, bits = f(node), sampling.score_bits(d.step_bits)
+    return {
+        "logits_tap": costs.logits_tap(lanes),
+        "sampler": costs.sampler(lanes, bits),
+        node: costs.argmax(lanes, bits),
+    }
+
+
 _COSTS: dict[str, Callable[[Design, Folding, str], dict[str, Cost]]] = {
     **dict.fromkeys(("qkv_acc", "attn_out_acc", "gate_up_acc", "down_acc", "head_acc"), _matmul),
     **dict.fromkeys(("attn_norm", "ffn_norm", "final_norm"), _norm),
@@ -151,7 +162,7 @@ _COSTS: dict[str, Callable[[Design, Folding, str], dict[str, Cost]]] = {
     "attention": _attention,
     "glu": lambda d, f, node: {node: costs.silu_gate(f(node))},
     "embed": _embed,
-    "argmax": lambda d, f, node: {node: costs.argmax(f(node))},
+    "argmax": _choice,
 }
 
 
@@ -196,7 +207,7 @@ def head_latency(arch: Architecture, f: Folding) -> int:
     lanes = f("final_norm")
     norm = timing.norm_latency(arch.width, lanes) + SHALLOW
     linear = _linear(arch, f, "head_acc", "logits", lanes, arch.width // lanes)
-    return norm + linear + timing.argmax_latency(f("argmax"))
+    return norm + linear + timing.TAP + timing.SAMPLER + timing.argmax_latency(f("argmax"))
 
 
 def loop_pass(arch: Architecture, f: Folding, position: int) -> int:

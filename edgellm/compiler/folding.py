@@ -87,6 +87,7 @@ def legal(arch: Architecture) -> dict[str, dict[str, list[int]]]:
     table = {node: {"PE": divisors(n)} for node, n in lanes.items()}
     for node, (rows, cols) in matmul_shapes(arch).items():
         table[node] = {"PE": divisors(cols), "SIMD": divisors(rows)}
+    table["argmax"]["PE"] = [d for d in divisors(arch.vocab) if d == 1 or d % 2 == 0]  # two words a generator
     table["rope"] = {"PE": [d for d in divisors(arch.head_dim) if d % 2 == 0]}
     positions = [1 << k for k in range(arch.context.bit_length()) if 1 << k <= arch.context]
     table["attention"] = {"PT": positions, "OM": divisors(arch.head_dim)}

@@ -22,6 +22,7 @@ from edgellm.compiler.graph import SHALLOW, GraphBuilder
 from edgellm.compiler.ops.base import (
     BLOCK_TAG,
     BLOCK_TAG_BYTES,
+    REQUEST_BYTES,
     SELECTOR,
     TAG_BYTES,
     TOKEN_BYTES,
@@ -29,6 +30,7 @@ from edgellm.compiler.ops.base import (
     Stream,
 )
 from edgellm.errors import CompileError
+from edgellm.numerics import sampling
 from edgellm.numerics.model import Int, IntegerModel, Linear
 
 BACK_EDGES = "edgellm.back_edges"
@@ -43,7 +45,7 @@ LAYERED = (
     "ffn_residual",
 )
 TAG_DEPTH = 32  # FIFO of tags and selectors; holds more than there are vectors in the block
-MAX_SLOTS = 255
+MAX_SLOTS = 16  # the tag of a copy names its source in 4 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Lowering:
     slots: int
     tokens: int  # in flight in the loop
     ultra: bool  # keys and values in UltraRAM
+    step_bits: int = 8  # a logit step is 2^-step_bits nats
 
 
 def lower(plan: Lowering) -> Any:
@@ -69,7 +72,7 @@ def lower(plan: Lowering) -> Any:
     _attention_half(g, plan)
     _feed_forward_half(g, plan)
     _exit(g, plan)
-    wrapper = g.model(["command", "token_back", "loop_back"], ["event", "ffn_residual", "argmax"])
+    wrapper = g.model(["command", "token_back", "loop_back"], ["event", "logits_shown", "ffn_residual", "argmax"])
     edges = {"ffn_residual": "loop_back", "argmax": "token_back"}
     wrapper.set_metadata_prop(BACK_EDGES, json.dumps(edges))
     return wrapper
@@ -84,9 +87,14 @@ def _declare_inputs(g: GraphBuilder, plan: Lowering) -> None:
 def _entry(g: GraphBuilder, plan: Lowering) -> None:
     """Sequencer, embedding, loop."""
     a, f = plan.model.arch, plan.folding
-    outputs = [g.tensor("token", TOKEN_BYTES, "UINT8"), g.tensor("event", WORD_BYTES, "UINT8")]
+    outputs = [
+        g.tensor("token", TOKEN_BYTES, "UINT8"),
+        g.tensor("event", WORD_BYTES, "UINT8"),
+        g.tensor("request", REQUEST_BYTES, "UINT8"),
+    ]
     sizes = {"Slots": plan.slots, "Context": a.context, "Vocab": a.vocab}
-    g.node("Sequencer", "sequencer", ["command", "token_back"], outputs, **sizes)
+    depths = [SHALLOW, SHALLOW, TAG_DEPTH]
+    g.node("Sequencer", "sequencer", ["command", "token_back"], outputs, outFIFODepths=depths, **sizes)
 
     table = g.constant("embedding", plan.model.embedding, "INT8")
     outputs = [g.tensor("embed", a.width, "INT16"), g.tensor("embed_tag", TAG_BYTES, "UINT8")]
@@ -221,13 +229,25 @@ def _feed_forward_half(g: GraphBuilder, plan: Lowering) -> None:
 
 
 def _exit(g: GraphBuilder, plan: Lowering) -> None:
-    """Final norm, head, argmax."""
+    """Final norm, head, choice of the token."""
     a, f = plan.model.arch, plan.folding
     _norm(g, plan, "final_norm", "final_residual")
     _matmul(g, plan, "head_acc", "final_norm", [plan.model.head], layered=False)
     _requantise(g, plan, "logits", [plan.model.head])
+    lanes, step_bits = f("argmax"), plan.step_bits
+    beats = a.vocab // lanes + 1
+    tapped = [
+        g.tensor("tapped_logits", a.vocab, "INT16"),
+        g.tensor("tapped_tag", TAG_BYTES, "UINT8"),
+        g.tensor("logits_shown", beats * max(4, 2 * lanes), "UINT8"),
+    ]
+    g.node("LogitsTap", "logits_tap", ["logits", "final_tag"], tapped, N=a.vocab, PE=lanes)
+    bits = sampling.score_bits(step_bits)
+    scores = [g.tensor("sampler", a.vocab, f"INT{bits}")]
+    shape = {"N": a.vocab, "PE": lanes, "StepBits": step_bits}
+    g.node("Sampler", "sampler", ["tapped_logits", "request"], scores, **shape)
     token = [g.tensor("argmax", TOKEN_BYTES, "UINT8")]
-    g.node("ArgMax", "argmax", ["logits", "final_tag"], token, N=a.vocab, PE=f("argmax"))
+    g.node("ArgMax", "argmax", ["sampler", "tapped_tag"], token, N=a.vocab, PE=lanes, Bits=bits)
 
 
 def _norm(g: GraphBuilder, plan: Lowering, name: str, source: str) -> None:

@@ -17,7 +17,7 @@ HARDWARE: dict[str, tuple[str, ...]] = {
     "Attention": ("attention",),
     "SiLUGate": ("glu",),
     "Head": ("head_acc", "logits"),
-    "ArgMax": ("argmax",),
+    "ArgMax": ("logits_tap", "sampler", "argmax"),
 }
 
 

@@ -12,10 +12,10 @@ UNWATCHED = ("StreamFork", "StreamingFIFO", "StreamingDataWidthConverter")  # th
 PIPELINE = (
     *("sequencer", "embed", "loop", "attn_norm", "qkv_acc", "qkv", "rope", "attention", "attn_out_acc"),
     *("attn_residual", "ffn_norm", "gate_up_acc", "gate_up", "glu", "down_acc", "ffn_residual"),
-    *("final_norm", "head_acc", "logits", "argmax"),
+    *("final_norm", "head_acc", "logits", "logits_tap", "sampler", "argmax"),
 )
 INTERLEAVED = ("gate_up_acc", "gate_up")
-WITHOUT_TAP = ("sequencer", "loop")
+WITHOUT_TAP = ("sequencer", "loop", "logits_tap")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ ROOT_DIGITS = 25  # of RMSNorm's inverse root
 DIGITS_A_CYCLE = 2
 ROOT_CYCLES = ceil(ROOT_DIGITS / DIGITS_A_CYCLE)
 ATTENTION_LEAST = 15  # last value in to first result out, however late the values come
+SAMPLER = 25  # logits in to scores out
+TAP = 1
 PIPELINE = 4  # requantise, RoPE, SiLU gate: beat in to result out
 
 

@@ -7,13 +7,14 @@ text. Source: docs/numerics.md, "Sampling".
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgellm.errors import UsageError
+from edgellm.errors import ModelUnsupported, UsageError
 from edgellm.numerics.model import Int
 
 ROUNDS = 13
@@ -22,11 +23,12 @@ PARITY = 0x1BD11BDA
 FRACTION_BITS = 4  # of a random word behind its leading one: the table's index
 RAMP_BITS = 8  # behind those: where between two entries
 OCTAVES = 32
-DROP_BITS = 10
+BASE_BITS, DROP_BITS = 16, 10  # of a table entry
 NOISE_STEPS = 1024  # a nat
 SPARE_BITS = 4  # of a score below one logit step
 TEMPERATURE_STEPS = 4096  # of temperature 1
 MAX_TEMPERATURE = 65535  # in those steps: just below 16
+DEFAULT_STEP = 2.0**-8
 STEP_BITS = (1, 14)  # logit steps of 2^-14 to 2^-1 nats
 
 Word = NDArray[np.uint32]
@@ -116,9 +118,36 @@ def noise(words: Word) -> Int:
     return found
 
 
+def shift_of(step_bits: int) -> int:
+    """Right shift of noise times temperature that gives a score, for logit steps of 2^-step_bits nats."""
+    if not STEP_BITS[0] <= step_bits <= STEP_BITS[1]:
+        low, high = STEP_BITS
+        raise ModelUnsupported(f"a logit step of 2^-{step_bits} nats: sampling needs 2^-{high} to 2^-{low}")
+    return 22 - SPARE_BITS - step_bits
+
+
+def score_bits(step_bits: int) -> int:
+    """Bits of a signed score, whatever the request."""
+    shaken = 16 + 1 + 16
+    return max(shaken - shift_of(step_bits), 16 + SPARE_BITS) + 1
+
+
+def step_bits_of(step: float | None) -> int:
+    """From the model file's logit step, a power of two; files without one count as 2^-8.
+
+    Raises: ModelUnsupported for a step that is no power of two or too far from 1.
+    """
+    mantissa, exponent = math.frexp(DEFAULT_STEP if step is None else step)
+    if mantissa != 0.5:
+        raise ModelUnsupported(f"the logit step {step} is no power of two: export the model again")
+    bits = 1 - exponent
+    shift_of(bits)
+    return bits
+
+
 def scores(logits: Int, sampling: Sampling, position: int, step_bits: int) -> Int:
     """int64 [vocab]: what is compared; logits int16 with steps of 2^-step_bits nats."""
-    shift = 22 - SPARE_BITS - step_bits
+    shift = shift_of(step_bits)
     shaken = noise(random_words(sampling.seed, position, len(logits))) * sampling.temperature
     return (logits.astype(np.int64) << SPARE_BITS) + (shaken + (1 << (shift - 1)) >> shift)
 

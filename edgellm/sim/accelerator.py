@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from edgellm import progress
 from edgellm.errors import Deadlock, UsageError
+from edgellm.numerics.sampling import GREEDY, Sampling
 from edgellm.sim import design as designs
 from edgellm.sim import streams, verilator
 from edgellm.sim.harness import Simulation
 
-COMMAND, EVENT = "in0", "out0"
+COMMAND, EVENT, SHOWN = "in0", "out0", "out1"
 WORD_BITS = 32
-SUBMIT = 1 << 28
+SUBMIT, CANCEL, COPY = 1 << 28, 2 << 28, 3 << 28
+Logits = Literal["none", "chosen", "all"]
+FLAGS: dict[Logits, int] = {"none": 0, "chosen": 1 << 24, "all": 3 << 24}
 NO_STOP = 0xFFFF
 STOP_IDS = 2
-REASONS = {1: "stop", 2: "length", 3: "context", 4: "rejected"}
+REASONS = {1: "stop", 2: "length", 3: "context", 4: "rejected", 5: "cancelled"}
 MOST_CYCLES = 10**8  # of one wait
 
 
@@ -52,6 +56,8 @@ class Accelerator:
         """Free every slot and forget whatever is inside."""
         self._sim.reset()
         self._sim.pop(EVENT)
+        self._sim.pop(SHOWN)
+        self._shown = np.zeros((0, 0), np.uint8)
 
     def submit(
         self,
@@ -60,17 +66,43 @@ class Accelerator:
         max_tokens: int,
         stop_ids: Collection[int] = (),
         start: int = 0,
+        sampling: Sampling = GREEDY,
+        logits: Logits = "none",
     ) -> None:
-        """Queue a prompt for `slot`, first token at position `start`. UsageError for more than two stop ids."""
+        """Queue a prompt for `slot`, first token at position `start`. UsageError for more than two stop ids.
+
+        `logits`: which go to the host, those of `chosen` tokens or of `all`, the prompt's too (see `shown`).
+        """
         if len(stop_ids) > STOP_IDS:
             raise UsageError(
                 f"{len(stop_ids)} stop ids: the accelerator compares {STOP_IDS}; use stop strings instead"
             )
         first, second = (*stop_ids, NO_STOP, NO_STOP)[:2]
         limit = min(max_tokens, self.design.context + 1)
-        header = [SUBMIT | slot << 16 | len(prompt_ids), limit << 16 | start, second << 16 | first]
-        words = np.array([*header, *prompt_ids], np.int64)
-        self._sim.push(COMMAND, streams.pack(words[:, None], WORD_BITS))
+        header = [SUBMIT | FLAGS[logits] | slot << 16 | len(prompt_ids), limit << 16 | start, second << 16 | first]
+        wish = [sampling.temperature << 16, sampling.seed & 0xFFFFFFFF, sampling.seed >> 32]
+        self._command([*header, *wish, *prompt_ids])
+
+    def cancel(self, slot: int) -> None:
+        """Let the next token of `slot` be its last; nothing happens when the slot is free."""
+        self._command([CANCEL | slot << 16])
+
+    def copy(self, source: int, target: int, positions: int) -> None:
+        """Fill the first `positions` of a free slot from another one, which must have filled them."""
+        self._command([COPY | target << 16 | positions, source])
+
+    def shown(self) -> list[tuple[int, np.ndarray]]:
+        """Logits that came since the last call: (tag, int16 [vocab]) each, in the order of the tokens."""
+        rows, _ = self._sim.pop(SHOWN)
+        self._shown = np.concatenate([self._shown, rows]) if len(self._shown) else rows
+        beats = self.design.shown_beats
+        whole = len(self._shown) // beats
+        taken, self._shown = self._shown[: whole * beats], self._shown[whole * beats :]
+        vectors = taken.reshape(whole, beats, -1)
+        return [_logits(vector, self.design.vocab) for vector in vectors]
+
+    def _command(self, words: Sequence[int]) -> None:
+        self._sim.push(COMMAND, streams.pack(np.array(words, np.int64)[:, None], WORD_BITS))
 
     def wait(self, stall_in: float = 0.0, stall_out: float = 0.0, seed: int = 0) -> list[Event]:
         """Run until at least one event is there, and take all there are. Deadlock when nothing moves any more."""
@@ -93,6 +125,13 @@ class Accelerator:
         width = streams.beat_bytes(probe.lanes, probe.bits)
         values = streams.unpack(rows[:whole, :width], probe.bits, probe.lanes, probe.signed)
         return values.reshape(-1, probe.elements), cycles[:whole].astype(np.int64).reshape(-1, probe.beats)
+
+
+def _logits(vector: np.ndarray, vocab: int) -> tuple[int, np.ndarray]:
+    """Tag and logits of the beats [1 + beats, bytes] that show one vector."""
+    tag = int.from_bytes(vector[0, :4].tobytes(), "little")
+    width = vocab * 2 // (len(vector) - 1)  # a single lane is padded to a word
+    return tag, np.ascontiguousarray(vector[1:, :width]).view(np.int16).reshape(-1)
 
 
 def _event(word: int, cycle: int) -> Event:

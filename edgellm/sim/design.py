@@ -50,6 +50,8 @@ class Design:
     clock_mhz: float
     slots: int
     context: int
+    vocab: int
+    shown_beats: int  # of one vector of logits, its tag before it
     layers: int
     top: str
     sources: tuple[str, ...]

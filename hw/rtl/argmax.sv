@@ -1,28 +1,30 @@
-// Index of the largest logit; the lowest index wins a tie.
+// Index of the largest score; the lowest index wins a tie.
 //
-// in0   logits, N/PE beats of PE x int16, lane 0 in the low bits
+// in0   scores, N/PE beats of PE x W bits (signed, padded to whole bytes), lane 0 in the low bits
 // in1   tag, 32 bit, one beat a vector
 // out0  token beat, 64 bit: [31:0] tag, [47:32] index, rest 0
 //
 // A pipelined comparison tree over the lanes, then a running maximum over the beats.
-// Latency    clog2(PE) + 2 cycles from the last logits beat to the token beat.
+// Latency    clog2(PE) + 2 cycles from the last scores beat to the token beat.
 // Throughput one vector every N/PE cycles (every 2 if N/PE is 1).
 // Reset      drops the vectors inside.
 module argmax #(
     parameter int N  = 512,
-    parameter int PE = 4
+    parameter int PE = 4,
+    parameter int W = 16,
+    localparam int InBits = (PE * W + 7) / 8 * 8
 ) (
-    input  logic             ap_clk,
-    input  logic             ap_rst_n,
-    input  logic [PE*16-1:0] in0_V_TDATA,
-    input  logic             in0_V_TVALID,
-    output logic             in0_V_TREADY,
-    input  logic [     31:0] in1_V_TDATA,
-    input  logic             in1_V_TVALID,
-    output logic             in1_V_TREADY,
-    output logic [     63:0] out0_V_TDATA,
-    output logic             out0_V_TVALID,
-    input  logic             out0_V_TREADY
+    input  logic              ap_clk,
+    input  logic              ap_rst_n,
+    input  logic [InBits-1:0] in0_V_TDATA,
+    input  logic              in0_V_TVALID,
+    output logic              in0_V_TREADY,
+    input  logic [      31:0] in1_V_TDATA,
+    input  logic              in1_V_TVALID,
+    output logic              in1_V_TREADY,
+    output logic [      63:0] out0_V_TDATA,
+    output logic              out0_V_TVALID,
+    input  logic              out0_V_TREADY
 );
   localparam int Beats = N / PE;
   localparam int BeatBits = Beats > 1 ? $clog2(Beats) : 1;
@@ -35,10 +37,13 @@ module argmax #(
   if (N < 1 || N > 65536) begin : gen_bad_n
     $error("argmax: N=%0d, must be 1..65536", N);
   end
+  if (W < 2 || W > 64) begin : gen_bad_w
+    $error("argmax: W=%0d, must be 2..64", W);
+  end
 
   typedef struct packed {
-    logic signed [15:0] value;
-    logic [15:0]        index;
+    logic signed [W-1:0] value;
+    logic [15:0]         index;
   } candidate_t;
 
   // The left operand has the lower index, so it wins a tie.
@@ -66,9 +71,9 @@ module argmax #(
     if (level == 0) begin : gen_leaf
       for (genvar i = 0; i < Leaves; i++) begin : gen_lane
         if (i < PE) begin : gen_used
-          assign node[i] = '{in0_V_TDATA[i*16+:16], 16'(int'(beat) * PE + i)};
+          assign node[i] = '{in0_V_TDATA[i*W+:W], 16'(int'(beat) * PE + i)};
         end else begin : gen_pad  // never larger than a lane to its left
-          assign node[i] = '{16'sh8000, 16'hFFFF};
+          assign node[i] = '{{1'b1, {(W - 1) {1'b0}}}, 16'hFFFF};
         end
       end
     end else begin : gen_compare

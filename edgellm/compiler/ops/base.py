@@ -28,7 +28,7 @@ from edgellm.sim import streams
 Int64 = NDArray[np.int64]
 Attributes = dict[str, tuple[Any, ...]]  # FINN's form: name -> (type, required, default)
 SIGNALS = ("TDATA", "TVALID", "TREADY")
-TAG_BYTES, BLOCK_TAG_BYTES, TOKEN_BYTES, WORD_BYTES = 4, 5, 8, 4
+TAG_BYTES, BLOCK_TAG_BYTES, TOKEN_BYTES, WORD_BYTES, REQUEST_BYTES = 4, 5, 8, 4, 12
 
 
 def integers(*names: str) -> Attributes:
@@ -65,6 +65,7 @@ def record(nbytes: int) -> Stream:
 
 
 TAG, BLOCK_TAG, TOKEN, WORD = (record(n) for n in (TAG_BYTES, BLOCK_TAG_BYTES, TOKEN_BYTES, WORD_BYTES))
+REQUEST = record(REQUEST_BYTES)  # seed, position and temperature of a token to be chosen
 SELECTOR = Stream(1, 1, "UINT8")
 
 

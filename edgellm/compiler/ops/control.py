@@ -13,6 +13,8 @@ from edgellm.compiler.ops import tags
 from edgellm.compiler.ops.base import (
     BLOCK_TAG,
     BLOCK_TAG_BYTES,
+    REQUEST,
+    REQUEST_BYTES,
     SELECTOR,
     SIGNALS,
     TAG,
@@ -111,7 +113,7 @@ class LoopControl(Block):
 
 @register
 class Sequencer(Block):
-    """Command words in, event words out; tokens to the embedding, generated tokens back."""
+    """Command words in, event words out; tokens to the embedding, generated tokens back, sampling requests beside."""
 
     MODULE = "sequencer"
     ATTRIBUTES: ClassVar[Attributes] = integers("Slots", "Context", "Vocab")
@@ -120,7 +122,7 @@ class Sequencer(Block):
         return (WORD, TOKEN)
 
     def stream_outputs(self) -> tuple[Stream, ...]:
-        return (TOKEN, WORD)
+        return (TOKEN, WORD, REQUEST)
 
     def parameters(self) -> dict[str, int | str]:
         return {name.upper(): self.attr(name) for name in ("Slots", "Context", "Vocab")}
@@ -128,9 +130,10 @@ class Sequencer(Block):
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
         """The shortest run: a prompt of one token at position 0 of slot 0, and its answer's first token."""
         word, back = (tags.number(record) for record in inputs)
-        token = tags.token(tags.tag(0, flags=tags.LOGITS), word & 0xFFFF)
+        token = tags.token(tags.tag(0, flags=tags.HEAD), word & 0xFFFF)
         event = tags.index(back) | tags.slot(back) << 16
-        return tags.record(token, TOKEN_BYTES), tags.record(event, WORD_BYTES)
+        greedy = tags.record(0, REQUEST_BYTES)
+        return tags.record(token, TOKEN_BYTES), tags.record(event, WORD_BYTES), greedy
 
     def interval(self) -> int:
         return 2

@@ -1,4 +1,4 @@
-"""Embedding look-up and the sampler at the other end."""
+"""Embedding look-up."""
 
 # mypy: disallow-subclassing-any=False, disallow-any-unimported=False
 from __future__ import annotations
@@ -12,7 +12,6 @@ from edgellm.compiler.ops.base import (
     TAG,
     TAG_BYTES,
     TOKEN,
-    TOKEN_BYTES,
     Attributes,
     Block,
     Int64,
@@ -60,34 +59,3 @@ class Embedding(Block):
 
     def cost(self) -> Cost:
         return costs.embedding(self.attr("Vocab"), self.attr("N"), self.attr("PE"), self.attr("Bits"))
-
-
-@register
-class ArgMax(Block):
-    """Greedy sampler: N int16 logits and the token's tag in, the chosen token out."""
-
-    MODULE = "argmax"
-    ATTRIBUTES: ClassVar[Attributes] = integers("N", "PE")
-    FOLDING = ("PE",)
-
-    def stream_inputs(self) -> tuple[Stream, ...]:
-        return (Stream(self.attr("N"), self.attr("PE"), "INT16"), TAG)
-
-    def stream_outputs(self) -> tuple[Stream, ...]:
-        return (TOKEN,)
-
-    def parameters(self) -> dict[str, int | str]:
-        return {"N": self.attr("N"), "PE": self.attr("PE")}
-
-    def compute(self, *inputs: Int64) -> tuple[Any, ...]:
-        logits, tag = inputs
-        return (tags.record(tags.token(tags.number(tag), ops.argmax(logits)), TOKEN_BYTES),)
-
-    def interval(self) -> int:
-        return max(2, self.attr("N") // self.attr("PE"))
-
-    def latency(self) -> int:
-        return timing.argmax_latency(self.attr("PE"))
-
-    def cost(self) -> Cost:
-        return costs.argmax(self.attr("PE"))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-LOGITS = 1  # flag: the head runs for this token
+HEAD = 1  # flag: the head runs for this token
+DUMP = 2  # flag: its logits go to the host
+SILENT = 4  # flag: what is chosen after it is dropped
+COPY = 8  # flag: no token, but a prefix from the slot in the flags' high half
 SUBMIT = 1  # command code
 
 

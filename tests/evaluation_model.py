@@ -11,8 +11,7 @@ from edgellm import manifest
 from edgellm.evaluation.examples import Reading
 from edgellm.evaluation.sets import Case, CaseSet
 from edgellm.export.graph import build_onnx
-from edgellm.numerics import layout
-from edgellm.numerics.model import Architecture
+from edgellm.numerics.model import LOGIT_STEP_KEY, Architecture
 from edgellm.numerics.random import random_model
 from edgellm.runtime.backends.base import MODEL_FILE
 
@@ -23,7 +22,7 @@ COMMAND = Case(1, "turn on the lamp", *RIGHT.split("\t"))
 
 
 def model(step: str | None = repr(STEP)):
-    metadata = {} if step is None else {layout.LOGIT_STEP_KEY: step}
+    metadata = {} if step is None else {LOGIT_STEP_KEY: step}
     return replace(random_model(SHAPE, 5), metadata=metadata)
 
 

@@ -28,7 +28,8 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "sequencer": ("axis_register", "axis_fifo", "sequencer"),
     "causal_attention": (
         "adder_tree", "shared_multiply", "simple_dual_port_ram", "kv_memory", "attention_copy", "attention_load",
-        "attention_scores", "attention_exp", "attention_softmax", "attention_reciprocal", "saturate", "attention_scale", "causal_attention",
+        "attention_scores", "attention_exp", "attention_softmax", "attention_reciprocal", "saturate", "attention_scale",
+        "causal_attention",
     ),
 }  # fmt: skip
 

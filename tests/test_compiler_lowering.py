@@ -98,7 +98,7 @@ def test_every_tensor_equals_the_golden_model(model: IntegerModel) -> None:
             into[name, layer] = np.asarray(value, np.int64)
 
         golden.step(cache, index, position, keep)
-        taps = executor.token(index, tags.tag(position, 1, tags.LOGITS), model.arch.layers)
+        taps = executor.token(index, tags.tag(position, 1, tags.HEAD), model.arch.layers)
         for (name, layer), value in expected.items():
             if name == "argmax":
                 token = tags.number(executor.context["argmax"][0].astype(np.int64))

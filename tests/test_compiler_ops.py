@@ -18,9 +18,9 @@ from finn.util.basic import getHWCustomOp
 from edgellm.compiler import passes, sources
 from edgellm.compiler.graph import GraphBuilder
 from edgellm.compiler.ops import attention, tags
-from edgellm.compiler.ops.base import BLOCK_TAG_BYTES, TAG_BYTES, TOKEN_BYTES
+from edgellm.compiler.ops.base import BLOCK_TAG_BYTES, REQUEST_BYTES, TAG_BYTES, TOKEN_BYTES
 from edgellm.compiler.stitch import stitch
-from edgellm.numerics import ops
+from edgellm.numerics import ops, sampling
 from edgellm.numerics.tables import exp_table, rope_tables, silu_table
 from edgellm.sim import streams, verilator
 from edgellm.sim.harness import Simulation
@@ -118,8 +118,33 @@ def argmax(name: str, pe: int) -> Case:
     def want(logits: np.ndarray, tag: np.ndarray) -> np.ndarray:
         return tags.record(tags.token(tags.number(tag), ops.argmax(logits)), TOKEN_BYTES)
 
+    inputs = [(40, "INT22"), (TAG_BYTES, "UINT8")]
+    return Case(name, "ArgMax", {"N": 40, "PE": pe, "Bits": 22}, inputs, [(TOKEN_BYTES, "UINT8")], [], want)
+
+
+def logits_tap(name: str, pe: int) -> Case:
+    lanes = max(4, 2 * pe)
+
+    def want(logits: np.ndarray, tag: np.ndarray) -> tuple[Any, ...]:
+        beats = np.zeros((1 + 40 // pe, lanes), np.uint8)
+        beats[0, :4] = tag
+        beats[1:, : 2 * pe] = logits.astype("<i2").view(np.uint8).reshape(-1, 2 * pe)
+        return logits, tag, beats.reshape(-1)
+
     inputs = [(40, "INT16"), (TAG_BYTES, "UINT8")]
-    return Case(name, "ArgMax", {"N": 40, "PE": pe}, inputs, [(TOKEN_BYTES, "UINT8")], [], want)
+    outputs = [*inputs, ((1 + 40 // pe) * lanes, "UINT8")]
+    return Case(name, "LogitsTap", {"N": 40, "PE": pe}, inputs, outputs, [], want)
+
+
+def sampler(name: str, pe: int) -> Case:
+    def want(logits: np.ndarray, request: np.ndarray) -> np.ndarray:
+        word = tags.number(request)
+        wish = sampling.Sampling(word & (1 << 64) - 1, word >> 80)
+        return sampling.scores(logits, wish, word >> 64 & 0xFFFF, 9)
+
+    inputs = [(40, "INT16"), (REQUEST_BYTES, "UINT8")]
+    outputs = [(40, f"INT{sampling.score_bits(9)}")]
+    return Case(name, "Sampler", {"N": 40, "PE": pe, "StepBits": 9}, inputs, outputs, [], want)
 
 
 def fork(name: str, pe: int) -> Case:
@@ -170,6 +195,7 @@ CASES = [
     requantise("requantise_add", "RequantiseAdd", 3), requantise("logits", "Logits", 4),
     rope("rope_2", 2), rope("rope_8", 8), gate("gate_1", 1), gate("gate_4", 4),
     embedding("embedding_1", 1), embedding("embedding_4", 4), argmax("argmax_1", 1), argmax("argmax_8", 8),
+    logits_tap("tap_1", 1), logits_tap("tap_4", 4), sampler("sampler_1", 1), sampler("sampler_4", 4),
     fork("fork_3", 4), matmul("matmul_sets", 4, 3, SETS), matmul("matmul_wide", 16, 8, SETS), matmul("matmul_plain", 8, 2, 0),
     matmul("matmul_one_set", 8, 12, 1), causal_attention("attention_1", 1), causal_attention("attention_4", 4),
 ]  # fmt: skip
@@ -197,7 +223,7 @@ def vectors(case: Case) -> list[list[np.ndarray]]:
     result = []
     for index in range(VECTORS):
         layer, slot, position = index % SETS, index // SETS % SLOTS, index // SETS // SLOTS
-        plain = tags.tag(position, slot, tags.LOGITS)
+        plain = tags.tag(position, slot, tags.HEAD | tags.DUMP)
         vector = []
         for elements, dtype in case.inputs:
             if elements == BLOCK_TAG_BYTES and dtype == "UINT8":
@@ -206,6 +232,8 @@ def vectors(case: Case) -> list[list[np.ndarray]]:
                 vector.append(tags.record(plain, TAG_BYTES))
             elif elements == TOKEN_BYTES and dtype == "UINT8":
                 vector.append(tags.record(tags.token(plain, index), TOKEN_BYTES))
+            elif elements == REQUEST_BYTES and dtype == "UINT8":
+                vector.append(RNG.integers(0, 256, REQUEST_BYTES))
             elif dtype == "UINT8":
                 vector.append(np.array([layer if case.attributes.get("bodies") != 1 else 0]))
             else:

@@ -8,7 +8,7 @@ from shapes import HOME, SMALL, TINY
 
 from edgellm.errors import EmptyPrompt, PromptTooLong, UsageError
 from edgellm.numerics import ops
-from edgellm.numerics.generation import greedy
+from edgellm.numerics.generation import generate
 from edgellm.numerics.golden import Generation, GoldenModel
 from edgellm.numerics.random import extreme_model, random_model
 
@@ -147,14 +147,14 @@ def test_requests_that_cannot_be_answered(tiny, prompt, max_tokens, error, messa
     assert str(caught.value) == message
 
 
-def test_greedy_feeds_positions_in_order():
+def test_generation_feeds_positions_in_order():
     fed = []
 
     def step(token, position):
         fed.append((token, position))
         return token + 1
 
-    assert list(greedy(step, 9, [5, 6], 3, ())) == [7, 8, 9]
+    assert list(generate(step, 9, [5, 6], 3, ())) == [7, 8, 9]
     assert fed == [(5, 0), (6, 1), (7, 2), (8, 3)]
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgellm.errors import UsageError
+from edgellm.errors import ModelUnsupported, UsageError
 from edgellm.numerics import ops, sampling
 from edgellm.numerics.sampling import GREEDY, Sampling
 
@@ -82,7 +82,7 @@ def test_temperature_zero_is_greedy(seed, position, size, random):
 
 def test_scores_never_overflow_their_lanes():
     for step_bits in sampling.STEP_BITS:
-        bits = max(33 - (18 - step_bits), 20) + 1
+        bits = sampling.score_bits(step_bits)
         for value in (-32768, 32767):
             logits = np.full(4096, value)
             found = sampling.scores(logits, Sampling(3, sampling.MAX_TEMPERATURE), 9, step_bits)
@@ -101,6 +101,19 @@ def test_scores_never_overflow_their_lanes():
 def test_out_of_range(seed, temperature, message):
     with pytest.raises(UsageError, match=message):
         Sampling.of(seed, temperature)
+
+
+@pytest.mark.parametrize(("step", "bits"), [(None, 8), (2.0**-8, 8), (0.5, 1), (2.0**-14, 14)])
+def test_step_bits(step, bits):
+    assert sampling.step_bits_of(step) == bits
+
+
+@pytest.mark.parametrize("step", [1.0, 2.0**-15, 0.003])
+def test_steps_that_cannot_be_sampled(step):
+    with pytest.raises(
+        ModelUnsupported, match=r"the logit step 0\.003 is no power of two|a logit step of 2\^-(0|15) nats"
+    ):
+        sampling.step_bits_of(step)
 
 
 def test_the_default_is_greedy():

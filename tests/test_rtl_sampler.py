@@ -31,7 +31,7 @@ class Shape:
 
     @property
     def bits(self) -> int:
-        return max(33 - self.shift, 20) + 1
+        return sampling.score_bits(self.step_bits)
 
 
 SHAPES = {

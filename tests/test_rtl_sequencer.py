@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rtl_modules import LOGITS, numbers, simulation, tag
 
-from edgellm.numerics.generation import greedy
+from edgellm.numerics.generation import generate
 
 pytestmark = pytest.mark.sim
 
@@ -85,7 +85,7 @@ def answer(shape: Shape, request: Request) -> tuple[list[int], list[tuple[int, i
     if bad is not None:
         return [event(slot, 0, REJECTED)], beats
     beats[-1] = (beats[-1][0], tag(start + len(request.prompt) - 1, slot) | request.head)
-    loop = greedy(
+    loop = generate(
         lambda token, position: follow(shape, token, start + position),
         shape.context - start, request.prompt, request.max_tokens, request.stops,
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """Back ends golden and cpu: the same sessions, the same tokens."""
 
 import builtins
+import dataclasses
 
 import numpy as np
 import pytest
@@ -12,12 +13,15 @@ from edgellm.errors import (
     EmptyPrompt,
     ModelCorrupt,
     ModelNotFound,
+    ModelUnsupported,
     PromptTooLong,
     UsageError,
 )
 from edgellm.export.graph import build_onnx
 from edgellm.numerics.golden import GoldenModel
+from edgellm.numerics.model import LOGIT_STEP_KEY
 from edgellm.numerics.random import random_model
+from edgellm.numerics.sampling import Sampling
 from edgellm.runtime.backends import cpu, golden
 from edgellm.runtime.backends.base import MODEL_FILE, with_logits
 
@@ -49,6 +53,35 @@ def test_stream_is_the_golden_answer(session):
     want = GoldenModel(random_model(TINY, 1)).generate([4, 9], 10)
     assert answer(session, [4, 9], 10) == (want.tokens, "length")
     assert session.timings == {}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 1 << 63])
+def test_seeded_answers_are_the_golden_ones(session, seed):
+    how = Sampling.of(seed, 9.0)
+    want = GoldenModel(random_model(TINY, 1)).generate([4, 9], 10, (), how)
+    stream = session.stream([4, 9], 10, frozenset(), how)
+    assert list(stream) == want.tokens
+    assert want.tokens != GoldenModel(random_model(TINY, 1)).generate([4, 9], 10).tokens
+
+
+def test_a_prefix_does_not_change_what_is_drawn(session):
+    """Randomness belongs to positions: what was answered, given as a prompt, is gone on with in the same way."""
+    how = Sampling.of(5, 2.0)
+    tokens = list(session.stream([4, 9], 12, frozenset(), how))
+    again = list(session.stream([4, 9, *tokens[:7]], 5, frozenset(), how))
+    assert again == tokens[7:]
+
+
+def test_a_model_that_cannot_be_sampled(tmp_path):
+    broken = dataclasses.replace(random_model(TINY, 1), metadata={LOGIT_STEP_KEY: "0.3"})
+    (tmp_path / MODEL_FILE).write_bytes(build_onnx(broken).SerializeToString())
+    for opener in OPENERS.values():
+        opened = opener(tmp_path)
+        assert len(list(opened.stream([4], 3, frozenset()))) == 3
+        with pytest.raises(
+            ModelUnsupported, match=r"the logit step 0\.3 is no power of two: export the model again"
+        ):
+            list(opened.stream([4], 3, frozenset(), Sampling.of(1, 1.0)))
 
 
 def test_finish_reasons(session):
@@ -132,7 +165,7 @@ def test_a_back_end_with_tokens_only_says_so():
     class Sampler:
         name = "sim"
 
-        def stream(self, prompt_ids, max_tokens, stop_ids): ...
+        def stream(self, prompt_ids, max_tokens, stop_ids, sampling): ...
 
         def close(self): ...
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from edgellm import manifest
+from edgellm.numerics.sampling import GREEDY
 from edgellm.tokenizer import byte_symbols
 
 SPECIALS = ("<s>", "</s>", "\t")
@@ -57,7 +58,7 @@ class Parrot:
         self.seen: list[tuple[list[int], int, frozenset[int]]] = []
         self.given, self.freed, self.closed = 0, False, False
 
-    def stream(self, prompt_ids, max_tokens, stop_ids):
+    def stream(self, prompt_ids, max_tokens, stop_ids, sampling=GREEDY):
         self.seen.append((list(prompt_ids), max_tokens, stop_ids))
         try:
             for token in self.answer[:max_tokens]:

@@ -9,11 +9,12 @@ import sys
 
 from edgellm.cli.common import Commands, command
 from edgellm.runtime import registry
-from edgellm.runtime.llm import LLM, Completion, load
+from edgellm.runtime.llm import Completion, Stream, load
 
 EXAMPLES = """\
 examples:
   edgellm generate home-260k -p "turn on the kitchen light"
+  edgellm generate household-260k -p "What is a spoon?" --temperature 0.7 --seed 3
   edgellm generate home-260k -p "add milk to my shopping list" --backend sim --json
   echo "lock the front door" | edgellm generate home-260k
 """
@@ -40,6 +41,10 @@ def add(commands: Commands) -> None:
         "--stop", action="append", default=[], metavar="TEXT", help="end before this text; may be repeated"
     )
     parser.add_argument(
+        "--temperature", type=float, default=0.0, metavar="T", help="draw tokens (default: 0, the likeliest)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws (default: 0)")
+    parser.add_argument(
         "--json", action="store_true", help="print one JSON object with tokens, finish reason and timings"
     )
 
@@ -49,15 +54,19 @@ def run(options: argparse.Namespace) -> int:
     text = options.prompt if options.prompt is not None else sys.stdin.buffer.read()
     prompt = text if isinstance(text, bytes) else os.fsencode(text)
     with load(options.model, options.backend) as llm:
+        stream = llm.stream(
+            prompt, options.max_tokens, options.stop, temperature=options.temperature, seed=options.seed
+        )
         if options.json:
-            print(json.dumps(llm.generate(prompt, options.max_tokens, options.stop).to_dict()))
+            for _ in stream:
+                pass
+            print(json.dumps(stream.completion.to_dict()))
         else:
-            _print_streaming(llm, prompt, options)
+            _print_streaming(stream)
     return 0
 
 
-def _print_streaming(llm: LLM, prompt: bytes, options: argparse.Namespace) -> None:
-    stream = llm.stream(prompt, options.max_tokens, options.stop)
+def _print_streaming(stream: Stream) -> None:
     for chunk in stream:
         sys.stdout.write(chunk.text)
         sys.stdout.flush()

@@ -72,7 +72,9 @@ def lower(plan: Lowering) -> Any:
     _attention_half(g, plan)
     _feed_forward_half(g, plan)
     _exit(g, plan)
-    wrapper = g.model(["command", "token_back", "loop_back"], ["event", "logits_shown", "ffn_residual", "argmax"])
+    wrapper = g.model(
+        ["command", "token_back", "loop_back"], ["event", "logits_shown", "ffn_residual", "argmax"]
+    )
     edges = {"ffn_residual": "loop_back", "argmax": "token_back"}
     wrapper.set_metadata_prop(BACK_EDGES, json.dumps(edges))
     return wrapper

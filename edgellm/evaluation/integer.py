@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgellm.errors import BackendUnavailable, ModelCorrupt
+from edgellm.errors import BackendUnavailable
 from edgellm.evaluation.examples import Example, Reading
-from edgellm.numerics import layout, onnxfile
+from edgellm.numerics import onnxfile
 from edgellm.runtime.backends.base import MODEL_FILE, LogitsSession, Session, with_logits
 
 ORDER_SEED = 0  # groups of similar length in mixed order, so that the time left is estimated well
@@ -87,19 +87,8 @@ class _Wrong:
 
 
 def logit_step(folder: Path) -> float | None:
-    """Real value of one logit step, from the metadata of a folder's integer file; None in files that lack it."""
-    text = onnxfile.load(folder / MODEL_FILE).metadata.get(layout.LOGIT_STEP_KEY)
-    if text is None:
-        return None
-    try:
-        step = float(text)
-    except ValueError:
-        step = float("nan")
-    if not 0 < step < float("inf"):
-        raise ModelCorrupt(
-            f"{folder / MODEL_FILE}: metadata {layout.LOGIT_STEP_KEY} is {text!r}, not a positive number: export it again"
-        )
-    return step
+    """Real value of one logit step of a folder's model; None in files that lack it. Raises: ModelCorrupt."""
+    return onnxfile.load(folder / MODEL_FILE).logit_step
 
 
 def cross_entropy(logits: NDArray[np.float64], expected: Sequence[int]) -> float:

@@ -21,7 +21,7 @@ from onnx import helper, numpy_helper
 
 from edgellm.errors import ExportError
 from edgellm.numerics import layout
-from edgellm.numerics.model import Architecture, Block, IntegerModel, Linear, Numerics, Widths
+from edgellm.numerics.model import LOGIT_STEP_KEY, Architecture, Block, IntegerModel, Linear, Numerics, Widths
 from edgellm.numerics.tables import exp_table, rope_tables, silu_table
 from edgellm.numerics.validate import check_architecture, validate
 
@@ -57,7 +57,7 @@ def from_qonnx(path: str | Path) -> IntegerModel:
         rope_cos=cos,
         rope_sin=sin,
         widths=widths,
-        metadata={layout.LOGIT_STEP_KEY: repr(reader.scale("logits"))},
+        metadata={LOGIT_STEP_KEY: repr(reader.scale("logits"))},
     )
     validate(model)
     return model

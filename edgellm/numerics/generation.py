@@ -1,4 +1,4 @@
-"""The greedy loop: what happens between two tokens, the same for every back end that steps from Python.
+"""The loop of generation: what happens between two tokens, the same for every back end that steps from Python.
 
 Source: docs/numerics.md, "Generation".
 """
@@ -12,7 +12,7 @@ from edgellm.errors import EmptyPrompt, PromptTooLong, UsageError
 from edgellm.numerics.model import Architecture
 
 FinishReason = Literal["stop", "length", "context"]
-Step = Callable[[int, int], int]  # (token, position) -> most likely next token
+Step = Callable[[int, int], int]  # (token, position) -> chosen next token
 
 
 def check_request(arch: Architecture, prompt_ids: Sequence[int], max_tokens: int) -> None:
@@ -35,7 +35,7 @@ def check_request(arch: Architecture, prompt_ids: Sequence[int], max_tokens: int
             )
 
 
-def greedy(
+def generate(
     step: Step,
     context: int,
     prompt_ids: Sequence[int],

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgellm.numerics import ops
-from edgellm.numerics.generation import FinishReason, check_request, greedy
+from edgellm.numerics.generation import FinishReason, check_request, generate
 from edgellm.numerics.model import Block, IntegerModel, Linear
+from edgellm.numerics.sampling import GREEDY, Sampling, chooser
 
 Tap = Callable[[str, "int | None", NDArray[Any]], None]
 
@@ -60,10 +61,14 @@ class GoldenModel:
         return self._head(residual, seen)
 
     def generate(
-        self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()
+        self,
+        prompt_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: Collection[int] = (),
+        sampling: Sampling = GREEDY,
     ) -> Generation:
-        """Greedy answer to a prompt. Raises EmptyPrompt, PromptTooLong or UsageError."""
-        stream = self.stream(prompt_ids, max_tokens, stop_ids)
+        """Answer to a prompt. Raises EmptyPrompt, PromptTooLong, UsageError or ModelUnsupported."""
+        stream = self.stream(prompt_ids, max_tokens, stop_ids, sampling)
         tokens: list[int] = []
         while True:
             try:
@@ -72,16 +77,20 @@ class GoldenModel:
                 return Generation(tokens, end.value)
 
     def stream(
-        self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int] = ()
+        self,
+        prompt_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: Collection[int] = (),
+        sampling: Sampling = GREEDY,
     ) -> Generator[int, None, FinishReason]:
         """The same, token by token; the generator's return value is the finish reason."""
         check_request(self.arch, prompt_ids, max_tokens)
-        cache = self.new_cache()
+        cache, choose = self.new_cache(), chooser(sampling, self.model.logit_step)
 
         def step(token: int, position: int) -> int:
-            return ops.argmax(self.step(cache, token, position))
+            return choose(self.step(cache, token, position), position)
 
-        return greedy(step, self.arch.context, prompt_ids, max_tokens, stop_ids)
+        return generate(step, self.arch.context, prompt_ids, max_tokens, stop_ids)
 
     def _attention(
         self, block: Block, layer: int, cache: KVCache, residual: NDArray[np.int16], position: int, seen: Tap

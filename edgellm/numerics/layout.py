@@ -16,7 +16,6 @@ OPSET = 21
 IR_VERSION = 10
 NUMERICS_VERSIONS = (1, 2)  # 2 adds narrow activations, caches and embeddings, and weight widths per layer
 METADATA_KEY = "edgellm"
-LOGIT_STEP_KEY = "edgellm.logit_step"  # metadata: the real value of one step of the logits, in decimal
 BATCH = "B"  # the symbolic dimension: slots that step together
 LINEARS = ("qkv", "attn_out", "gate_up", "down", "head")
 

@@ -5,13 +5,17 @@ Every array is exactly what the integer ONNX file holds (see docs/numerics.md fo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgellm.errors import ModelCorrupt
+
 Int = NDArray[np.integer[Any]]
+LOGIT_STEP_KEY = "edgellm.logit_step"  # metadata: the real value of one step of the logits, in decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +98,19 @@ class IntegerModel:
     rope_sin: Int  # int16 [context, head_dim/2]
     widths: Widths = Widths()
     metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def logit_step(self) -> float | None:
+        """Nats of one logit step; None in files that do not say. Raises: ModelCorrupt."""
+        text = self.metadata.get(LOGIT_STEP_KEY)
+        if text is None:
+            return None
+        try:
+            step = float(text)
+        except ValueError:
+            step = math.nan
+        if not 0 < step < math.inf:
+            raise ModelCorrupt(
+                f"metadata {LOGIT_STEP_KEY} is {text!r}, not a positive number: export the model again"
+            )
+        return step

@@ -8,6 +8,7 @@ text. Source: docs/numerics.md, "Sampling".
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgellm.errors import ModelUnsupported, UsageError
+from edgellm.numerics import ops
 from edgellm.numerics.model import Int
 
 ROUNDS = 13
@@ -152,6 +154,17 @@ def scores(logits: Int, sampling: Sampling, position: int, step_bits: int) -> In
     return (logits.astype(np.int64) << SPARE_BITS) + (shaken + (1 << (shift - 1)) >> shift)
 
 
+def chooser(sampling: Sampling, step: float | None) -> Callable[[Int, int], int]:
+    """The choice of a request: (logits int16 [vocab], position) -> token; `step` is the model's logit step.
+
+    Raises: ModelUnsupported where noise is wanted and the step does not allow it.
+    """
+    if sampling.temperature == 0:
+        return lambda logits, _: ops.argmax(logits)
+    step_bits = step_bits_of(step)
+    return lambda logits, position: choose(logits, sampling, position, step_bits)
+
+
 def choose(logits: Int, sampling: Sampling, position: int, step_bits: int) -> int:
     """The token: the lowest index with the largest score."""
-    return int(np.argmax(scores(logits, sampling, position, step_bits)))
+    return ops.argmax(scores(logits, sampling, position, step_bits))

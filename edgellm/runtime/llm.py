@@ -13,6 +13,7 @@ from typing import Any
 
 from edgellm import catalog, manifest, prompt
 from edgellm.errors import UsageError
+from edgellm.numerics.sampling import GREEDY, Sampling
 from edgellm.runtime import registry
 from edgellm.runtime.backends.base import Session
 from edgellm.runtime.text import TextStream
@@ -56,12 +57,21 @@ class Chunk:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What an answer should be like."""
+
+    max_tokens: int
+    stops: Sequence[str] = ()
+    sampling: Sampling = GREEDY
+
+
 class Stream(Iterator[Chunk]):
     """Chunks of one answer; `completion` is there once the iteration has ended."""
 
-    def __init__(self, llm: LLM, ids: list[int], max_tokens: int, stops: Sequence[str]) -> None:
+    def __init__(self, llm: LLM, ids: list[int], wishes: Wishes) -> None:
         self._llm, self.prompt_ids = llm, ids
-        self._max_tokens, self._text = max_tokens, TextStream(stops)
+        self._wishes, self._text = wishes, TextStream(wishes.stops)
         self._chunks = self._run()
         self._completion: Completion | None = None
 
@@ -85,7 +95,8 @@ class Stream(Iterator[Chunk]):
         parts: list[str] = []
         start = time.perf_counter()
         first = 0.0
-        generated = session.stream(self.prompt_ids, self._max_tokens, self._llm.stop_ids)
+        wishes = self._wishes
+        generated = session.stream(self.prompt_ids, wishes.max_tokens, self._llm.stop_ids, wishes.sampling)
         for token in generated:
             first = first or time.perf_counter() - start
             tokens.append(token)
@@ -126,12 +137,19 @@ class LLM:
         return self.session.name
 
     def stream(
-        self, text: str | bytes, max_tokens: int | None = None, stop: str | Sequence[str] = ()
+        self,
+        text: str | bytes,
+        max_tokens: int | None = None,
+        stop: str | Sequence[str] = (),
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> Stream:
         """Answer `text`, token by token.
 
         `max_tokens` is at least 1, and limited by the context when None; generation ends at any of the strings in `stop`
-        (not included). Raises PromptError for a prompt that cannot be answered.
+        (not included). With `temperature` above 0 (below 16) tokens are drawn, with `seed` (64 bits) the same ones again, on
+        every back end. Raises PromptError for a prompt that cannot be answered.
         """
         if max_tokens is not None and max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1, not {max_tokens}")
@@ -140,13 +158,20 @@ class LLM:
             raise UsageError("a stop string must not be empty")
         rules = self.manifest.prompt
         ids = prompt.prepare(text, self.tokenizer, rules.template, rules.normalise, self.context)
-        return Stream(self, ids, max_tokens or self.context + 1, stops)
+        wishes = Wishes(max_tokens or self.context + 1, stops, Sampling.of(seed, temperature))
+        return Stream(self, ids, wishes)
 
     def generate(
-        self, text: str | bytes, max_tokens: int | None = None, stop: str | Sequence[str] = ()
+        self,
+        text: str | bytes,
+        max_tokens: int | None = None,
+        stop: str | Sequence[str] = (),
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> Completion:
         """Answer `text`; arguments and errors as for `stream`."""
-        stream = self.stream(text, max_tokens, stop)
+        stream = self.stream(text, max_tokens, stop, temperature=temperature, seed=seed)
         for _ in stream:
             pass
         return stream.completion

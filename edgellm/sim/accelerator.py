@@ -79,7 +79,11 @@ class Accelerator:
             )
         first, second = (*stop_ids, NO_STOP, NO_STOP)[:2]
         limit = min(max_tokens, self.design.context + 1)
-        header = [SUBMIT | FLAGS[logits] | slot << 16 | len(prompt_ids), limit << 16 | start, second << 16 | first]
+        header = [
+            SUBMIT | FLAGS[logits] | slot << 16 | len(prompt_ids),
+            limit << 16 | start,
+            second << 16 | first,
+        ]
         wish = [sampling.temperature << 16, sampling.seed & 0xFFFFFFFF, sampling.seed >> 32]
         self._command([*header, *wish, *prompt_ids])
 

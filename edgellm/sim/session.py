@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from edgellm import cache, files, manifest, resources
 from edgellm.errors import BackendFailed
 from edgellm.numerics.generation import check_request
 from edgellm.numerics.model import Architecture
+from edgellm.numerics.sampling import GREEDY, Sampling
 from edgellm.sim import design as designs
 from edgellm.sim.accelerator import Accelerator, Event
 
@@ -57,10 +59,19 @@ class SimulatedSession:
         self.finish_reason = ""
         self.timings: Mapping[str, float] = {}
 
-    def stream(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: frozenset[int]) -> Iterator[int]:
+    def stream(
+        self,
+        prompt_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: frozenset[int],
+        sampling: Sampling = GREEDY,
+    ) -> Iterator[int]:
         """Tokens as the events arrive; an answer that is not read to its end resets the device."""
         check_request(self.arch, prompt_ids, max_tokens)
-        return self._answer(self.open_device(), prompt_ids, max_tokens, stop_ids)
+        device = self.open_device()
+        return self._answer(
+            device, partial(device.submit, SLOT, prompt_ids, max_tokens, stop_ids, 0, sampling)
+        )
 
     def open_device(self) -> Accelerator:
         """The device; BackendFailed after `close`."""
@@ -68,19 +79,15 @@ class SimulatedSession:
             raise BackendFailed("the simulated accelerator is closed")
         return self.device
 
-    def _answer(
-        self, device: Accelerator, prompt_ids: Sequence[int], max_tokens: int, stop_ids: frozenset[int]
-    ) -> Iterator[int]:
+    def _answer(self, device: Accelerator, submit: Callable[[], None]) -> Iterator[int]:
         start, seen = device.cycle, list[Event]()
-        device.submit(SLOT, prompt_ids, max_tokens, stop_ids)
+        submit()
         try:
             while not seen or seen[-1].reason is None:
                 for event in device.wait():
                     seen.append(event)
                     if event.reason == "rejected":
-                        raise BackendFailed(
-                            f"the accelerator rejected a prompt of {len(prompt_ids)} tokens for slot {SLOT}"
-                        )
+                        raise BackendFailed(f"the accelerator rejected a prompt for slot {SLOT}")
                     if event.reason != "stop":
                         yield event.token
         finally:

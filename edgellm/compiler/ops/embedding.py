@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from edgellm.compiler import costs, timing
+from edgellm.compiler import costs
 from edgellm.compiler.costs import Cost
 from edgellm.compiler.ops import tags
 from edgellm.compiler.ops.base import (

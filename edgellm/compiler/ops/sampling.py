@@ -24,6 +24,7 @@ from edgellm.compiler.ops.base import (
     register,
 )
 from edgellm.numerics import ops, sampling
+from edgellm.sim import streams
 
 NARROWEST_SHOWN = 32  # bits of the host's stream: its first beat is a tag
 
@@ -54,9 +55,15 @@ class LogitsTap(Block):
         return {"N": self.attr("N"), "PE": self.attr("PE")}
 
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
+        """All three outputs; the last one only appears where the tag says so."""
         logits, tag = inputs
-        shown = np.zeros(self.shown().elements, np.int64)
-        return logits, tag, shown
+        lanes = self.shown().lanes
+        rows = streams.pack(logits.reshape(-1, self.attr("PE")), 16)
+        header = streams.pack(tag.reshape(1, -1), 8)
+        shown = np.concatenate(
+            [np.pad(part, ((0, 0), (0, lanes - part.shape[1]))) for part in (header, rows)]
+        )
+        return logits, tag, shown.reshape(-1)
 
     def interval(self) -> int:
         return self.logits().beats + 1

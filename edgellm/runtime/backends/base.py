@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgellm.errors import BackendUnavailable
+from edgellm.numerics.sampling import GREEDY, Sampling
 
 MODEL_FILE = "model.onnx"
 
@@ -24,11 +25,17 @@ class Session(Protocol):
     finish_reason: str  # of the last answer read to its end: stop, length or context
     timings: Mapping[str, float]  # what only the device can count (cycles); empty elsewhere
 
-    def stream(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: frozenset[int]) -> Iterator[int]:
-        """Token ids of the greedy answer as they are made; the stop id is not among them.
+    def stream(
+        self,
+        prompt_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: frozenset[int],
+        sampling: Sampling = GREEDY,
+    ) -> Iterator[int]:
+        """Token ids of the answer as they are made; the stop id is not among them.
 
-        Closing the iterator early frees the slot. Raises EmptyPrompt, PromptTooLong, UsageError before the
-        first token, BackendFailed at any.
+        Closing the iterator early frees the slot. Raises EmptyPrompt, PromptTooLong, UsageError, ModelUnsupported (a
+        model that cannot be sampled) before the first token, BackendFailed at any.
         """
         ...
 
@@ -54,7 +61,7 @@ class LogitsSession(Protocol):
     def answers(
         self, prompts: Sequence[Sequence[int]], max_tokens: int, stop_ids: frozenset[int]
     ) -> list[list[int]]:
-        """What `Session.stream` gives for each prompt."""
+        """What `Session.stream` gives for each prompt, greedily."""
         ...
 
 

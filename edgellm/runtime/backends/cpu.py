@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from edgellm.errors import BackendFailed, BackendUnavailable
 from edgellm.numerics import layout, onnxfile
-from edgellm.numerics.generation import check_request, greedy
+from edgellm.numerics.generation import Step, check_request, generate
 from edgellm.numerics.model import Architecture
+from edgellm.numerics.sampling import GREEDY, Sampling, chooser
 from edgellm.runtime.backends import lockstep
 from edgellm.runtime.backends.base import MODEL_FILE, Session
 
@@ -27,9 +28,11 @@ class Decoder:
     fed in order; starting again at 0 needs no clearing, since nothing behind the position is read.
     """
 
-    def __init__(self, data: bytes, arch: Architecture, batch: int = 1) -> None:
+    def __init__(
+        self, data: bytes, arch: Architecture, batch: int = 1, logit_step: float | None = None
+    ) -> None:
         self._ort = ort = _onnxruntime()
-        self.data, self.arch, self.batch = data, arch, batch
+        self.data, self.arch, self.batch, self.logit_step = data, arch, batch, logit_step
         self._session = _session(ort, data, batch)
         self._binding = self._session.io_binding()
         self._token = self._input(layout.TOKEN)
@@ -87,11 +90,18 @@ class CpuSession:
         self.finish_reason = ""
         self.timings: Mapping[str, float] = {}
 
-    def stream(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: frozenset[int]) -> Iterator[int]:
-        """Tokens of the greedy answer."""
+    def stream(
+        self,
+        prompt_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: frozenset[int],
+        sampling: Sampling = GREEDY,
+    ) -> Iterator[int]:
+        """Tokens of the answer."""
         arch = self._open().arch
         check_request(arch, prompt_ids, max_tokens)
-        self.finish_reason = yield from greedy(self._step, arch.context, prompt_ids, max_tokens, stop_ids)
+        step = self._step if sampling.temperature == 0 else self._sampled(sampling)
+        self.finish_reason = yield from generate(step, arch.context, prompt_ids, max_tokens, stop_ids)
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
         """Logits int16 [time, vocab] of each sequence, many side by side."""
@@ -123,6 +133,16 @@ class CpuSession:
             raise BackendFailed("the session is closed: open the model again")
         return self._decoder
 
+    def _sampled(self, sampling: Sampling) -> Step:
+        decoder = self._open()
+        choose = chooser(sampling, decoder.logit_step)
+
+        def step(token: int, position: int) -> int:
+            self._step(token, position)
+            return choose(decoder.logits()[0], position)
+
+        return step
+
     def _step(self, token: int, position: int) -> int:
         self._token[0], self._position[0] = token, position
         return int(self._open().step(self._token, self._position)[0])
@@ -132,8 +152,8 @@ def open_session(folder: Path) -> Session:
     """A session on a model folder. Raises BackendUnavailable without ONNX Runtime."""
     _onnxruntime()
     path = folder / MODEL_FILE
-    arch = onnxfile.load(path).arch
-    return CpuSession(Decoder(path.read_bytes(), arch))
+    model = onnxfile.load(path)
+    return CpuSession(Decoder(path.read_bytes(), model.arch, logit_step=model.logit_step))
 
 
 def _parts(sequences: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]:

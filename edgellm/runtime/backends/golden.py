@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgellm.numerics import onnxfile
 from edgellm.numerics.generation import check_request
 from edgellm.numerics.golden import GoldenModel
+from edgellm.numerics.sampling import GREEDY, Sampling
 from edgellm.runtime.backends.base import MODEL_FILE, Session
 
 
@@ -25,9 +26,15 @@ class GoldenSession:
         self.finish_reason = ""
         self.timings: Mapping[str, float] = {}
 
-    def stream(self, prompt_ids: Sequence[int], max_tokens: int, stop_ids: frozenset[int]) -> Iterator[int]:
-        """Tokens of the greedy answer."""
-        self.finish_reason = yield from self._model.stream(prompt_ids, max_tokens, stop_ids)
+    def stream(
+        self,
+        prompt_ids: Sequence[int],
+        max_tokens: int,
+        stop_ids: frozenset[int],
+        sampling: Sampling = GREEDY,
+    ) -> Iterator[int]:
+        """Tokens of the answer."""
+        self.finish_reason = yield from self._model.stream(prompt_ids, max_tokens, stop_ids, sampling)
 
     def logits(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
         """Logits int16 [time, vocab] of each sequence."""

@@ -45,7 +45,7 @@ def read(decoder: LogitsStepper, sequences: Sequence[Sequence[int]]) -> list[NDA
 def answer(
     decoder: Stepper, prompts: Sequence[Sequence[int]], most: int, stop_ids: Collection[int]
 ) -> list[list[int]]:
-    """Greedy answers to at most `batch` prompts, none empty: what `numerics.generation.greedy` yields for each."""
+    """Greedy answers to at most `batch` prompts, none empty: what `numerics.generation.generate` yields for each."""
     known = [list(ids) for ids in prompts]
     going = set(range(len(prompts)))
     for position in range(decoder.arch.context):

@@ -19,6 +19,7 @@ from edgellm.compiler import inventory, passes, report, search, sources, stitch
 from edgellm.compiler.compile import DESIGN, FILES, GRAPH, LOG, TOP, Request, describe
 from edgellm.compiler.lowering import BACK_EDGES, Lowering, lower
 from edgellm.compiler.probes import probes
+from edgellm.numerics import sampling
 
 PLACES = ("code_gen_dir_ipgen", "ipgen_path", "ip_path")  # attributes that hold paths of the build
 
@@ -28,7 +29,10 @@ def build(request: Request, work: Path, advance: Callable[[], None]) -> None:
     part, clock = request.board.part, request.board.clock_ns
     ultra = request.board.uram > 0
     with _finn(work / LOG):
-        graph = lower(Lowering(request.model, request.folding, request.slots, search.TOKENS, ultra))
+        step_bits = sampling.step_bits_of(request.model.logit_step)
+        graph = lower(
+            Lowering(request.model, request.folding, request.slots, search.TOKENS, ultra, step_bits)
+        )
         graph = passes.specialise(graph, part)
         advance()
         graph = passes.connect(graph, part)

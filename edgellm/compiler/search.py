@@ -16,6 +16,7 @@ from edgellm.compiler.costs import RESOURCES, Cost
 from edgellm.compiler.estimate import Design
 from edgellm.compiler.folding import Folding, Nodes, divisors, legal, matmul_shapes
 from edgellm.errors import BoardTooSmall
+from edgellm.numerics import sampling
 from edgellm.numerics.model import IntegerModel
 
 NAMES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18", "uram": "URAM"}
@@ -43,7 +44,8 @@ def capacity(board: Board) -> dict[str, int]:
 
 def design_of(model: IntegerModel, board: Board, slots: int) -> Design:
     """What the estimates need to know; keys and values go to UltraRAM where there is some."""
-    return Design(model.arch, estimate.widths(model), board.dsp, slots, TOKENS, board.uram > 0)
+    step_bits = sampling.step_bits_of(model.logit_step)
+    return Design(model.arch, estimate.widths(model), board.dsp, slots, TOKENS, board.uram > 0, step_bits)
 
 
 def default_folding(model: IntegerModel, board: Board, slots: int | None = None) -> tuple[Folding, int]:

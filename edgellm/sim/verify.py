@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from edgellm.errors import Deviation, SimulationError
 from edgellm.numerics.golden import GoldenModel
+from edgellm.numerics.sampling import GREEDY, Sampling, choose, scores, step_bits_of
 from edgellm.sim.accelerator import Accelerator, Event
 from edgellm.sim.design import Probe
 
 LOOP, BLOCK_TAG = "loop", "block_tag"
 BEFORE = ("embed",)  # taps of every token, before the block
-BEHIND = ("final_norm", "head_acc", "logits", "argmax")  # taps of tokens whose logits are needed
+BEHIND = ("final_norm", "head_acc", "logits", "sampler", "argmax")  # taps of tokens whose logits are needed
 Place = tuple[int, int | None]  # token (its position), layer
 
 
@@ -52,12 +53,13 @@ def verify(
     prompt_ids: Sequence[int],
     max_tokens: int,
     stop_ids: Collection[int],
+    sampling: Sampling = GREEDY,
 ) -> Verification:
     """Run one prompt on the device and compare. Raises Deviation for the first value that differs."""
-    expected = expect(golden, prompt_ids, max_tokens, stop_ids)
+    expected = expect(golden, prompt_ids, max_tokens, stop_ids, sampling)
     device.probe(True)
     # one more than the golden answer: a wrong device must not run on to the end of the context
-    device.submit(0, prompt_ids, min(max_tokens, len(expected.tokens) + 1), stop_ids)
+    device.submit(0, prompt_ids, min(max_tokens, len(expected.tokens) + 1), stop_ids, sampling=sampling)
     events: list[Event] = []
     while not events or events[-1].reason is None:
         events += device.wait()
@@ -74,10 +76,15 @@ def verify(
 
 
 def expect(
-    golden: GoldenModel, prompt_ids: Sequence[int], max_tokens: int, stop_ids: Collection[int]
+    golden: GoldenModel,
+    prompt_ids: Sequence[int],
+    max_tokens: int,
+    stop_ids: Collection[int],
+    sampling: Sampling = GREEDY,
 ) -> Expected:
-    """Run the golden model and keep every tensor."""
-    answer = golden.generate(prompt_ids, max_tokens, stop_ids)
+    """Run the golden model and keep every tensor, and the scores that tokens are chosen by."""
+    answer = golden.generate(prompt_ids, max_tokens, stop_ids, sampling)
+    step_bits = step_bits_of(golden.model.logit_step)
     fed = [*prompt_ids, *answer.tokens]
     if answer.finish_reason != "stop":
         fed.pop()
@@ -88,7 +95,9 @@ def expect(
         def keep(name: str, layer: int | None, tensor: NDArray[Any], position: int = position) -> None:
             tensors[name, layer, position] = np.array(tensor, np.int64).reshape(-1)
 
-        golden.step(cache, token, position, keep)
+        logits = golden.step(cache, token, position, keep)
+        keep("sampler", None, scores(logits, sampling, position, step_bits))
+        keep("argmax", None, np.array([choose(logits, sampling, position, step_bits)]))
     return Expected(answer.tokens, answer.finish_reason, tensors, len(prompt_ids))
 
 

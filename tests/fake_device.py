@@ -81,6 +81,8 @@ class FakeDevice:
             200.0,
             1,
             ARCH.context,
+            ARCH.vocab,
+            ARCH.vocab + 1,
             ARCH.layers,
             "top",
             (),
@@ -91,7 +93,7 @@ class FakeDevice:
 
     def probe(self, on: bool) -> None: ...
 
-    def submit(self, slot, prompt_ids, max_tokens, stop_ids=(), start=0) -> None: ...
+    def submit(self, slot, prompt_ids, max_tokens, stop_ids=(), **more) -> None: ...
 
     def wait(self) -> list[Event]:
         return self.events

@@ -15,6 +15,8 @@ GOOD = {
     "clock_mhz": 200.0,
     "slots": 4,
     "context": 256,
+    "vocab": 512,
+    "shown_beats": 257,
     "layers": 5,
     "top": "top",
     "sources": ["rtl/a.sv", "sim/mvu.sv", "top.sv"],

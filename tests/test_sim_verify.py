@@ -20,13 +20,13 @@ def test_a_right_device_passes_and_everything_was_compared(device):
     done = judge(device)
     fed = len(PROMPT) + len(device.run.tokens) - 1
     per_token = 1 + 9 * ARCH.layers
-    assert done.vectors == per_token * fed + 4 * (fed - len(PROMPT) + 1)
+    assert done.vectors == per_token * fed + 5 * (fed - len(PROMPT) + 1)
     assert done.values == sum(s.size for name, s in device.streams.items() if name != "loop")
-    assert (done.tokens, done.nodes) == (device.run.tokens, 14)
+    assert (done.tokens, done.nodes) == (device.run.tokens, 15)
 
 
 @pytest.mark.parametrize(
-    "node", ["embed", "qkv", "attention", "gate_up", "ffn_residual", "final_norm", "logits"]
+    "node", ["embed", "qkv", "attention", "gate_up", "ffn_residual", "final_norm", "logits", "sampler"]
 )
 def test_a_wrong_value_is_named(device, node):
     device.streams[node][1, 2] += 1

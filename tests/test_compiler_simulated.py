@@ -65,13 +65,13 @@ class Crowd:
         """Submit to a free slot, behind a prefix that may be its own or another's, or cancel a busy one."""
         slot = int(self.rng.integers(self.slots))
         if slot in self.running:
-            if self.rng.random() < 0.3:
+            if self.rng.random() < 0.04:
                 self.device.cancel(slot)
                 self.running[slot] = self.running[slot][0], True
             return
         known = self.history[slot]
         other = int(self.rng.integers(self.slots))
-        if other not in self.running and self.history[other] and self.rng.random() < 0.4:
+        if other not in self.running and self.history[other] and self.rng.random() < 0.6:
             count = int(self.rng.integers(1, len(self.history[other]) + 1))
             self.device.copy(other, slot, count)
             known = self.history[other][:count]
@@ -84,7 +84,7 @@ class Crowd:
         length = int(self.rng.integers(1, min(6, arch.context - len(prefix)) + 1))
         prompt = [int(token) for token in self.rng.integers(0, arch.vocab, length)]
         how = Sampling(int(self.rng.integers(1 << 62)), int(self.rng.choice([0, 4096, 40000])))
-        limit = int(self.rng.integers(1, 12))
+        limit = int(self.rng.integers(1, 12)) if self.rng.random() < 0.6 else arch.context
         self.device.submit(slot, prompt, limit, (), len(prefix), how)
         answer = self.model.generate([*prefix, *prompt], limit, (), how)
         self.history[slot] = [*prefix, *prompt]
@@ -109,7 +109,7 @@ class Crowd:
 def test_no_slot_sees_the_others(name: str) -> None:
     """Random arrivals, cancels, lengths, seeds, prefixes used again and copied: every answer is that of a single run."""
     crowd = Crowd(design(*DESIGNS[name]), 6)
-    for turn in range(150):
+    for turn in range(1200):
         crowd.act()
         crowd.act()
         if crowd.running:

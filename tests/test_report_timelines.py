@@ -61,4 +61,4 @@ def test_many_layers_have_no_legend() -> None:
     deep = [dataclasses.replace(one.spans[1], layer=layer) for layer in range(9)]
     drawing = timelines.token(dataclasses.replace(one, spans=deep))
     assert "layer 8:" in drawing
-    assert "layer 8</text>" not in drawing
+    assert "layer 0</text>" not in drawing

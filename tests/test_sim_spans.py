@@ -21,7 +21,7 @@ def test_nodes_of_the_block_see_every_pass() -> None:
 
 
 def test_the_embedding_sees_a_token_once_and_the_head_those_with_logits() -> None:
-    trips = [Pass(0, 4, 0, False), Pass(1, 9, 0, True), Pass(0, 4, 1, False), Pass(1, 9, 1, True)]
+    trips = [Pass(0, 4, 0, False), Pass(0, 4, 1, False), Pass(1, 9, 0, True), Pass(1, 9, 1, True)]
     found = spans.recorded(Recorded(trips))
     assert [(s.slot, s.layer) for s in found if s.node == "embed"] == [(0, None), (1, None)]
     for node in ("final_norm", "argmax"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import studies
 
 from edgellm import __version__, catalog
 from edgellm.cli.main import main
@@ -50,6 +51,7 @@ def test_version_and_help():
             "export",
             "compile",
             "simulate",
+            "report",
             "cache",
             "doctor",
             "demo",
@@ -219,6 +221,63 @@ def test_unknown_board(capsys, tmp_path):
 def test_simulate_wants_a_design(capsys, tmp_path):
     assert failure(capsys, "simulate", str(tmp_path)) == (
         f"edgellm: error: {tmp_path}: no design.json in it, so it is not a design: run `edgellm compile` to make one\n"
+    )
+
+
+@pytest.mark.parametrize("more", [["-p", "a", "-p", "b"], ["--fill"]])
+def test_a_verdict_is_on_one_prompt(capsys, tmp_path, more):
+    assert failure(capsys, "simulate", str(tmp_path), "--verify", *more) == (
+        "edgellm: error: --verify judges one prompt alone in the pipeline: give one -p and no --fill\n"
+    )
+
+
+@pytest.mark.fpga
+@pytest.mark.sim
+@pytest.mark.parametrize(
+    ("options", "called"),
+    [
+        ([], ("simulate", b"turn on the kitchen light", None, False, False)),
+        (["-p", "a", "--verify", "--max-tokens", "3"], ("simulate", b"a", 3, True, False)),
+        (["-p", "a", "-p", "b"], ("simulate_together", [b"a", b"b"], None, False, False)),
+        (["-p", "a", "--fill", "--finn-core"], ("simulate_together", [b"a"], None, True, True)),
+    ],
+)
+def test_prompts_of_a_simulation(capsys, tmp_path, monkeypatch, options, called):
+    from edgellm.sim import simulate
+
+    calls = []
+    for name in ("simulate", "simulate_together"):
+        monkeypatch.setattr(
+            simulate, name, lambda folder, *rest, name=name: calls.append((name, *rest)) or "done"
+        )
+    assert main(["simulate", str(tmp_path), *options]) == 0
+    assert calls == [called]
+    assert capsys.readouterr().out == "done\n"
+
+
+@pytest.mark.fpga
+def test_report_writes_a_page(capsys, tmp_path):
+    folder = studies.write(tmp_path / "design")
+    assert main(["report", str(folder), "-o", str(tmp_path / "page.html")]) == 0
+    size = (tmp_path / "page.html").stat().st_size / 1024
+    assert capsys.readouterr().out == f"wrote {tmp_path / 'page.html'} ({size:,.0f} KiB)\n"
+    assert main(["report", str(folder)]) == 0
+    assert (folder / "report.html").read_bytes() == (tmp_path / "page.html").read_bytes()
+
+
+@pytest.mark.fpga
+def test_report_wants_a_design(capsys, tmp_path):
+    message = failure(capsys, "report", str(tmp_path))
+    assert message.startswith(f"edgellm: error: {tmp_path}/report.json: not a readable report (")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_libraries_of_the_report(capsys, tmp_path, monkeypatch):
+    from edgellm.cli import build
+
+    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
+    assert failure(capsys, "report", str(tmp_path)) == (
+        "edgellm: error: jinja2 is not installed, this command needs it: pip install 'edgellm[report]'\n"
     )
 
 

@@ -72,3 +72,18 @@ def test_no_report(tmp_path: Path, text: str | None) -> None:
         CompileError, match=r"report\.json: not a readable report .*: compile the model again"
     ):
         report.write(tmp_path)
+
+
+def test_counts_of_a_second_source_stand_beside_the_estimates(tmp_path: Path) -> None:
+    report.save(tmp_path, REPORT)
+    report.count(tmp_path, "Yosys", {"down_acc": {"lut": 90, "dsp": 7}})
+    first, second = report.load(tmp_path)["nodes"]
+    assert "counted" not in first
+    assert second["counted"] == {"source": "Yosys", "lut": 90, "ff": 0, "dsp": 7, "bram18": 0, "uram": 0}
+    assert second["lut"] == 100
+
+
+def test_counts_of_a_node_that_is_not_there(tmp_path: Path) -> None:
+    report.save(tmp_path, REPORT)
+    with pytest.raises(CompileError, match=r"no node 'up_acc' to count: nodes are qkv_acc, down_acc$"):
+        report.count(tmp_path, "Yosys", {"up_acc": {}})

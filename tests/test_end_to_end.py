@@ -8,6 +8,7 @@ from commands import COMMANDS
 
 import edgellm
 from edgellm.errors import Deviation
+from edgellm.sim import recording
 
 MODEL = "home-260k"
 LEAST_TOKENS = 500
@@ -66,6 +67,38 @@ def test_every_stream_equals_the_golden_model(design, tmp_path):
     assert done.verified["vectors"] > 14 * 5 * (tokens - 1)
     assert (folder / "timeline.png").read_bytes().startswith(b"\x89PNG")
     assert "measured" in (folder / "report.txt").read_text()
+    kept = recording.read(folder)
+    assert kept.judgement is not None
+    assert (kept.judgement.prompt, kept.judgement.message) == (COMMANDS[0], None)
+    assert {name: getattr(kept.judgement, name) for name in done.verified} == done.verified
+    assert kept.one_prompt is not None
+    assert kept.one_prompt.cycles_per_token == done.cycles["cycles_per_token"]
+
+
+@pytest.mark.fpga
+@pytest.mark.sim
+def test_all_slots_at_once_fill_the_report(design, tmp_path):
+    from edgellm.report import page, study
+    from edgellm.report.roofline import of
+    from edgellm.sim.simulate import simulate_together
+
+    folder = shutil.copytree(design, tmp_path / "moved")
+    done = simulate_together(folder, COMMANDS[:2], None, fill=True)
+    golden = answers("golden")
+    assert [answer.tokens for answer in done.answers] == [
+        golden[slot % 2].tokens for slot in range(done.slots)
+    ]
+    kept = recording.read(folder).full_pipeline
+    assert kept is not None
+    assert kept.cycles_per_token == done.cycles_per_token
+    assert {span.slot for span in kept.spans} == set(range(done.slots))
+    roofline = of(study.load(folder))
+    assert roofline is not None
+    assert roofline.used is not None
+    # what left the nodes is the work of the tokens that came out, but for those under way at both ends
+    counted = roofline.used * roofline.design.peak * (kept.last - kept.first)
+    assert counted == pytest.approx(roofline.macs * kept.tokens, rel=0.15)
+    assert page.write(folder).read_text().count("<svg") == 3
 
 
 def answers_prompt(command: str) -> list[int]:
@@ -89,6 +122,10 @@ def test_a_flipped_weight_bit_is_found_at_its_node(design, tmp_path, memory, nod
         simulate(folder, COMMANDS[0], None, judge=True)
     assert found.value.node == node
     assert found.value.channel == 0
+    kept = recording.read(folder).judgement
+    assert kept is not None
+    assert kept.deviation is not None
+    assert (kept.deviation["node"], kept.message) == (node, str(found.value))
 
 
 def test_the_shipped_model_answers_sensibly():

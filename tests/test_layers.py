@@ -26,8 +26,10 @@ HEAVY = {
     "platformdirs",
     "rich",
     "matplotlib",
+    "jinja2",
+    "markupsafe",
 }
-CORE = ["*.py", "numerics/*.py", "runtime/**/*.py", "evaluation/*.py", "cli/*.py"]
+CORE = ["*.py", "numerics/*.py", "runtime/**/*.py", "evaluation/*.py", "cli/*.py", "report/*.py"]
 FORBIDDEN = {
     "train": {"edgellm.compiler", "edgellm.sim", "edgellm.cli"},
     "numerics": {
@@ -42,6 +44,7 @@ FORBIDDEN = {
     "data": {"edgellm.train", "edgellm.compiler", "edgellm.sim", "edgellm.cli"},
     "evaluation": {"edgellm.train", "edgellm.compiler", "edgellm.sim", "edgellm.export", "edgellm.cli"},
     "compiler": {"edgellm.train", "edgellm.cli", "edgellm.runtime"},
+    "report": {"edgellm.train", "edgellm.cli", "edgellm.runtime", "edgellm.export"},
 }
 
 

@@ -1,4 +1,4 @@
-"""`edgellm compile`, `edgellm simulate`, `edgellm cache`: from a model to an accelerator, and that accelerator cycle by cycle."""
+"""`edgellm compile`, `simulate`, `report`, `cache`: a model as an accelerator, cycle by cycle, and on a page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from edgellm import cache, catalog
 from edgellm.cli.build import require
 from edgellm.cli.common import Commands, command, table
+from edgellm.errors import UsageError
 from edgellm.runtime import registry
 
 COMPILE_EXAMPLES = """\
@@ -21,19 +22,27 @@ SIMULATE_EXAMPLES = """\
 examples:
   edgellm simulate out/zu3 -p "turn on the kitchen light"
   edgellm simulate out/zu3 --verify -p "set the bedroom to 21 degrees"    every stream against the golden model
+  edgellm simulate out/zu3 -p "lock the door" -p "turn on the light"      at once, a slot each
+  edgellm simulate out/zu3 --fill -p "turn on the kitchen light"          every slot busy
+"""
+REPORT_EXAMPLES = """\
+examples:
+  edgellm report out/zu3                     out/zu3/report.html: costs, cycles, timelines, roofline
+  edgellm report out/zu3 -o zu3.html
 """
 CACHE_EXAMPLES = """\
 examples:
   edgellm cache            what is kept and how big it is
   edgellm cache clear      remove everything that can be built again
 """
-DEFAULT_BOARD = "aup-zu3"
+DEFAULT_BOARD, DEFAULT_PROMPT = "aup-zu3", "turn on the kitchen light"
 
 
 def add(commands: Commands) -> None:
     """Register the commands."""
     _add_compile(commands)
     _add_simulate(commands)
+    _add_report(commands)
     keep = command(
         commands, "cache", "list or clear what was built and can be built again", run_cache, CACHE_EXAMPLES
     )
@@ -68,9 +77,10 @@ def _add_simulate(commands: Commands) -> None:
         "-p",
         "--prompt",
         metavar="TEXT",
-        default="turn on the kitchen light",
-        help="the prompt (default: %(default)s)",
+        action="append",
+        help=f"the prompt (default: {DEFAULT_PROMPT}); several run at once, a slot each",
     )
+    parser.add_argument("--fill", action="store_true", help="repeat the prompts until every slot has one")
     parser.add_argument("--max-tokens", type=int, metavar="N", help="generate at most N tokens")
     parser.add_argument(
         "--verify", action="store_true", help="compare every stream of every node with the golden model"
@@ -81,6 +91,18 @@ def _add_simulate(commands: Commands) -> None:
         help="simulate FINN's own matrix core, not its stand-in (builds for minutes)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_report(commands: Commands) -> None:
+    parser = command(
+        commands, "report", "write one HTML page about a compiled design", run_report, REPORT_EXAMPLES
+    )
+    parser.add_argument(
+        "design", metavar="DIR", type=Path, help="folder written by compile; simulate adds to it"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help="the page (default: report.html in DIR)"
+    )
 
 
 def _require_finn() -> None:
@@ -102,14 +124,32 @@ def run_compile(options: argparse.Namespace) -> int:
 
 
 def run_simulate(options: argparse.Namespace) -> int:
-    """Answer the prompt on the simulated accelerator; with --verify, judge every stream."""
+    """Answer the prompts on the simulated accelerator; with --verify, judge every stream of a single one."""
+    prompts = [os.fsencode(text) for text in options.prompt or [DEFAULT_PROMPT]]
+    together = options.fill or len(prompts) > 1
+    if together and options.verify:
+        raise UsageError("--verify judges one prompt alone in the pipeline: give one -p and no --fill")
     require(*registry.get("sim").needs[1])
-    from edgellm.sim.simulate import simulate
+    from edgellm.sim.simulate import Simulated, Together, simulate, simulate_together
 
-    answer = simulate(
-        options.design, os.fsencode(options.prompt), options.max_tokens, options.verify, options.finn_core
-    )
+    folder, limit, core = options.design, options.max_tokens, options.finn_core
+    answer: Simulated | Together
+    if together:
+        answer = simulate_together(folder, prompts, limit, options.fill, core)
+    else:
+        answer = simulate(folder, prompts[0], limit, options.verify, core)
     print(json.dumps(answer.to_dict()) if options.json else answer)
+    return 0
+
+
+def run_report(options: argparse.Namespace) -> int:
+    """Write the page; what was not simulated yet, it says how to simulate."""
+    for module in ("jinja2", "matplotlib"):
+        require(module, "pip install 'edgellm[report]'")
+    from edgellm.report import page
+
+    written = page.write(options.design, options.output)
+    print(f"wrote {written} ({written.stat().st_size / 1024:,.0f} KiB)")
     return 0
 
 

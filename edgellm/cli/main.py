@@ -35,6 +35,7 @@ examples:
   edgellm prune runs/home --config RECIPE -o out/curve       what the student can lose: size against quality
   edgellm compile home-260k --board aup-zu3 -o out/zu3       model to accelerator RTL
   edgellm simulate out/zu3 --verify -p "lock the door"       every stream against the golden model
+  edgellm report out/zu3                                     costs, cycles, timelines, roofline: one HTML page
   edgellm doctor                                             what works here, and why not
 """
 OK, ERROR, INTERRUPTED = 0, 2, 130

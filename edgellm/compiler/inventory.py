@@ -8,10 +8,10 @@ from typing import Any
 
 from finn.util.basic import getHWCustomOp
 
-from edgellm.compiler import costs, estimate, probes
+from edgellm.compiler import costs, estimate, probes, timing, work
 from edgellm.compiler.boards import Board
 from edgellm.compiler.costs import FORMULA, Cost
-from edgellm.compiler.folding import Folding
+from edgellm.compiler.folding import Folding, matmul_shapes
 from edgellm.compiler.ops import Block
 from edgellm.numerics import workload
 from edgellm.numerics.model import Architecture
@@ -24,7 +24,7 @@ def report(
     model: Any, name: str, board: Board, folding: Folding, slots: int, arch: Architecture
 ) -> dict[str, Any]:
     """Content of report.json before anything was measured."""
-    rows = _rows(model, board)
+    rows = _rows(model, board, arch)
     totals = {r: sum(row[r] for row in rows) for r in costs.RESOURCES}
     board_row = dataclasses.asdict(board)
     board_row["dsp_kind"], board_row["dsp"] = board.dsp, board.dsps
@@ -43,9 +43,17 @@ def report(
         "cycles": {
             "first_position": estimate.single_stream_cycles(arch, folding, 0),
             "last_position": estimate.single_stream_cycles(arch, folding, last),
-            "saturated": arch.layers * estimate.block_interval(arch, folding, 0),
+            "saturated": _saturated(arch, folding),
         },
     }
+
+
+def _saturated(arch: Architecture, folding: Folding) -> int:
+    """Cycles from a token to the next with enough streams: of the block for all layers, or of the head, which is slower."""
+    head = timing.matmul_interval(
+        *matmul_shapes(arch)["head_acc"], folding("head_acc"), folding("head_acc", "SIMD")
+    )
+    return max(arch.layers * estimate.block_interval(arch, folding, 0), head)
 
 
 def _linear_macs(model: Any) -> int:
@@ -56,7 +64,7 @@ def _linear_macs(model: Any) -> int:
     return sum(rows * cols * sets for rows, cols, sets, *_ in shapes)
 
 
-def _rows(model: Any, board: Board) -> list[dict[str, Any]]:
+def _rows(model: Any, board: Board, arch: Architecture) -> list[dict[str, Any]]:
     """One row a computing node, then one for all FIFOs and one for all converters."""
     rows = []
     plumbing = {
@@ -69,10 +77,21 @@ def _rows(model: Any, board: Board) -> list[dict[str, Any]]:
             plumbing[PLUMBING[kind]] = _sum(plumbing[PLUMBING[kind]], _plumbing_cost(op, kind, board.part))
         else:
             cost = op.cost() if isinstance(op, Block) else op.cost(board.part)
-            rows.append(_row(node.name, kind, _factors(op, kind), int(op.get_exp_cycles()), cost))
+            row = _row(node.name, kind, _factors(op, kind), int(op.get_exp_cycles()), cost)
+            rows.append({**row, "work": _work(op, kind, arch)})
     for name, cost in plumbing.items():
         rows.append(_row(name, "", {}, 0, cost))
     return rows
+
+
+def _work(op: Any, kind: str, arch: Architecture) -> dict[str, int] | None:
+    """Of the nodes that do the model's multiplications; None for the others."""
+    if kind == "MVAU":
+        rows, cols, sets, pe, simd = op.dimensions()
+        return dataclasses.asdict(work.linear(rows, cols, sets, pe, simd, op.weight_bits()))
+    if kind == "CausalAttention":
+        return dataclasses.asdict(work.attention(arch, op.attr("PT"), op.attr("KVBits")))
+    return None
 
 
 def _sum(total: Cost, part: Cost) -> Cost:

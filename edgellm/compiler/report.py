@@ -24,14 +24,37 @@ def write(design_dir: Path, measured: Mapping[str, int] | None = None) -> None:
 
     Nodes that `measured` does not mention keep what they have. Raises CompileError when there is no report.
     """
-    path = Path(design_dir) / JSON
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CompileError(f"{path}: not a readable report ({error}): compile the model again") from error
+    report = load(design_dir)
     for row in report["nodes"]:
         row["measured_cycles"] = (measured or {}).get(row["node"], row["measured_cycles"])
     save(design_dir, report)
+
+
+def count(design_dir: Path, source: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Put a second opinion on resources, by node, beside the estimates: what `source`, a synthesis tool, counted.
+
+    `counts`: node -> resource -> number; a resource that is not named counts 0. Nodes that are not mentioned keep what
+    they have. Raises CompileError when there is no report, or for a node that it does not list.
+    """
+    report = load(design_dir)
+    rows = {row["node"]: row for row in report["nodes"]}
+    for node, found in counts.items():
+        if node not in rows:
+            raise CompileError(
+                f"{Path(design_dir) / JSON}: no node {node!r} to count: nodes are {', '.join(rows)}"
+            )
+        rows[node]["counted"] = {"source": source, **{name: found.get(name, 0) for name in RESOURCES}}
+    save(design_dir, report)
+
+
+def load(design_dir: Path) -> dict[str, Any]:
+    """Content of report.json. Raises CompileError when there is none."""
+    path = Path(design_dir) / JSON
+    try:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CompileError(f"{path}: not a readable report ({error}): compile the model again") from error
+    return report
 
 
 def save(design_dir: Path, report: Mapping[str, Any]) -> None:

@@ -1,18 +1,24 @@
-"""`edgellm simulate`: one prompt on a compiled design, judged if asked, and what was measured put into the design's report."""
+"""`edgellm simulate`: prompts on a compiled design, one judged if asked, and what was measured put into the design's folder."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from edgellm import manifest, prompt
 from edgellm.compiler import report
+from edgellm.errors import SimulationError, UsageError
 from edgellm.numerics import onnxfile
 from edgellm.numerics.golden import GoldenModel
 from edgellm.runtime.backends.base import MODEL_FILE
-from edgellm.sim import picture, timeline
+from edgellm.sim import design as designs
+from edgellm.sim import full_pipeline, picture, recording, timeline
+from edgellm.sim.accelerator import Event
+from edgellm.sim.recording import Judgement, OnePrompt, Recording
 from edgellm.sim.session import SimulatedSession, device_timings
 from edgellm.sim.verify import Verification, verify
 from edgellm.tokenizer import Tokenizer
@@ -50,6 +56,57 @@ class Simulated:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Answers of several slots at once; `cycles_per_token` while all of them generated, None when they never did."""
+
+    answers: list[Simulated]
+    slots: int
+    cycles_per_token: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        lines = [str(answer) for answer in self.answers]
+        if self.cycles_per_token is None:
+            return "\n".join(
+                [*lines, "[sim: no time in which all slots generated: take prompts of similar lengths]"]
+            )
+        rate = f"{self.cycles_per_token:,.0f} cycles/token with {len(lines)} of {self.slots} slots busy (simulated)"
+        return "\n".join([*lines, f"[sim: {rate}]"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """An open design, and what its model says about text."""
+
+    session: SimulatedSession
+    model: Path
+    described: manifest.Manifest
+    tokenizer: Tokenizer
+
+    def ids(self, text: str | bytes) -> list[int]:
+        """Token ids of a prompt in the model's template."""
+        rules = self.described.prompt
+        return prompt.prepare(text, self.tokenizer, rules.template, rules.normalise, self.described.context)
+
+    def limit(self, max_tokens: int | None) -> int:
+        """More tokens than the context takes, where the user set no limit."""
+        return max_tokens or self.described.context + 1
+
+    @property
+    def stops(self) -> frozenset[int]:
+        return frozenset(self.described.stop_ids)
+
+
+def _open(folder: Path, finn_core: bool) -> _Bench:
+    session = SimulatedSession(folder, finn_core)
+    model = session.design.model_folder
+    return _Bench(session, model, manifest.read(model), Tokenizer.from_file(model / "tokenizer.json"))
+
+
 def simulate(
     folder: Path, text: str | bytes, max_tokens: int | None, judge: bool, finn_core: bool = False
 ) -> Simulated:
@@ -57,25 +114,66 @@ def simulate(
 
     Raises Deviation (when `judge`), Deadlock, PromptError, SimulationError (not a design), BackendUnavailable.
     """
-    session = SimulatedSession(folder, finn_core)
-    model = session.design.model_folder
-    described = manifest.read(model)
-    tokenizer = Tokenizer.from_file(model / "tokenizer.json")
-    rules = described.prompt
-    ids = prompt.prepare(text, tokenizer, rules.template, rules.normalise, described.context)
-    limit, stops = max_tokens or described.context + 1, frozenset(described.stop_ids)
-    result = _judged(session, model, ids, limit, stops) if judge else _plain(session, ids, limit, stops)
-    _report(session, ids, len(result.tokens), folder)
-    return dataclasses.replace(result, text=tokenizer.decode(result.tokens))
+    bench = _open(folder, finn_core)
+    ids, limit = bench.ids(text), bench.limit(max_tokens)
+    if judge:
+        result = _judged(bench, ids, limit, Judgement(_shown(text), finn_core))
+    else:
+        result = _plain(bench.session, ids, limit, bench.stops)
+    _report(bench.session, ids, result, folder)
+    return dataclasses.replace(result, text=bench.tokenizer.decode(result.tokens))
 
 
-def _judged(
-    session: SimulatedSession, model: Path, ids: list[int], limit: int, stops: frozenset[int]
-) -> Simulated:
-    device = session.open_device()
+def simulate_together(
+    folder: Path, texts: Sequence[str | bytes], max_tokens: int | None, fill: bool, finn_core: bool = False
+) -> Together:
+    """Run several texts at once, a slot each; with `fill` they repeat until every slot has one.
+
+    Raises UsageError for more texts than slots, and what `simulate` raises.
+    """
+    slots = designs.load(folder).slots
+    if len(texts) > slots:
+        raise UsageError(f"{len(texts)} prompts at once: the design has {slots} slots, give at most as many")
+    bench = _open(folder, finn_core)
+    device, prompts = bench.session.open_device(), [bench.ids(text) for text in texts]
+    if fill:
+        prompts = list(islice(cycle(prompts), slots))
     start = device.cycle
-    done: Verification = verify(device, GoldenModel(onnxfile.load(model / MODEL_FILE)), ids, limit, stops)
-    counts = {"nodes": done.nodes, "vectors": done.vectors, "values": done.values}
+    events = full_pipeline.run(device, prompts, bench.limit(max_tokens), bench.stops)
+    answers = [_answer(bench.tokenizer, start, own) for own in events]
+    found = full_pipeline.measure(device, events)
+    if found is not None:
+        recording.keep(folder, Recording(full_pipeline=found))
+    return Together(answers, slots, found.cycles_per_token if found else None)
+
+
+def _answer(tokenizer: Tokenizer, start: int, events: Sequence[Event]) -> Simulated:
+    tokens = [event.token for event in events if event.reason != "stop"]
+    timings = device_timings(start, events)
+    return Simulated(tokenizer.decode(tokens), tokens, events[-1].reason or "", timings, None)
+
+
+def _shown(text: str | bytes) -> str:
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+
+
+def _judged(bench: _Bench, ids: list[int], limit: int, judgement: Judgement) -> Simulated:
+    """Run and compare; either way the design's folder learns how it went."""
+    device, folder = bench.session.open_device(), bench.session.design.folder
+    start = device.cycle
+    golden = GoldenModel(onnxfile.load(bench.model / MODEL_FILE))
+    try:
+        done: Verification = verify(device, golden, ids, limit, bench.stops)
+    except SimulationError as error:
+        failed = dataclasses.replace(judgement, **recording.failure(error))
+        recording.keep(folder, Recording(judgement=failed))
+        raise
+    nodes, vectors, values = done.nodes, done.vectors, done.values
+    passed = dataclasses.replace(
+        judgement, tokens=len(done.tokens), nodes=nodes, vectors=vectors, values=values
+    )
+    recording.keep(folder, Recording(judgement=passed))
+    counts = {"nodes": nodes, "vectors": vectors, "values": values}
     return Simulated("", done.tokens, done.finish_reason, device_timings(start, done.events), counts)
 
 
@@ -85,14 +183,16 @@ def _plain(session: SimulatedSession, ids: list[int], limit: int, stops: frozens
     return Simulated("", tokens, session.finish_reason, dict(session.timings), None)
 
 
-def _report(session: SimulatedSession, ids: list[int], generated: int, folder: Path) -> None:
-    """Measured cycles into report.json and report.txt, and the picture of one token that was alone in the pipeline."""
-    device = session.open_device()
+def _report(session: SimulatedSession, ids: list[int], result: Simulated, folder: Path) -> None:
+    """Measured cycles, and the way of one token that was alone in the pipeline: for the reports, and as a picture."""
+    device, generated = session.open_device(), len(result.tokens)
     device.probe(False)
     report.write(folder, timeline.output_cycles(device))
     position = (
         len(ids) - 1 + min(generated - 1, 1) if generated else len(ids) - 1
     )  # prompt tokens share the pipeline
     spans = timeline.of_token(device, position, len(ids))
+    first, each = result.cycles["cycles_first_token"], result.cycles["cycles_per_token"]
+    recording.keep(folder, Recording(one_prompt=OnePrompt(len(ids), generated, first, each, position, spans)))
     title = f"{session.design.model['name']} on {session.design.board}, token at position {position}"
     picture.draw(spans, title, folder / PICTURE)

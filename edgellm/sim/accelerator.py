@@ -102,8 +102,7 @@ class Accelerator:
         beats = self.design.shown_beats
         whole = len(self._shown) // beats
         taken, self._shown = self._shown[: whole * beats], self._shown[whole * beats :]
-        vectors = taken.reshape(whole, beats, -1)
-        return [_logits(vector, self.design.vocab) for vector in vectors]
+        return [_logits(vector, self.design.vocab) for vector in np.split(taken, whole)] if whole else []
 
     def _command(self, words: Sequence[int]) -> None:
         self._sim.push(COMMAND, streams.pack(np.array(words, np.int64)[:, None], WORD_BITS))

@@ -86,11 +86,12 @@ def run(options: argparse.Namespace) -> int:
     for module in ("torch", "brevitas"):
         require(module, TRAIN_HINT)
     from edgellm.train.float_source import open_source
-    from edgellm.train.quantise import Quantiser, one_thread
+    from edgellm.train.quantise import Quantiser
+    from edgellm.train.threads import set_threads
 
     if options.lines < 1:
         raise UsageError(f"--lines must be at least 1, not {options.lines}")
-    one_thread()
+    set_threads()
     source = open_source(options.run_folder, options.config)
     bits = parse_bits(options.bits, source.arch.layers)
     goal = None if options.budget is None else _goal(options)

@@ -73,3 +73,20 @@ def test_same_seed_same_values():
         return [(values.item(), values.task(), values.message(), values.search_query()) for _ in range(50)]
 
     assert draw() == draw()
+
+
+def test_training_words_begin_with_small_ones_now_and_then():
+    """`island` is cut into `is` and `land`: only words like that teach not to take them for two."""
+    values = Values(random.Random(8))
+    small = tuple(word_lists()["small_words"])
+    drawn = [values.invented() for _ in range(2000)]
+    share = sum(word.startswith(tuple(w for w in small if len(w) > 2)) for word in drawn) / len(drawn)
+    assert 0.08 < share < 0.4
+
+
+def test_people_in_training_may_have_names_that_nobody_knows():
+    values, known = Values(random.Random(8)), set(word_lists()["people"])
+    unknown = sum(values.name("person") not in known for _ in range(500))
+    assert 100 < unknown < 300
+    held_out = Values(random.Random(8), held_out=True)
+    assert all(held_out.name("person") in known for _ in range(100))

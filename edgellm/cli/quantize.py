@@ -86,20 +86,21 @@ def run(options: argparse.Namespace) -> int:
     for module in ("torch", "brevitas"):
         require(module, TRAIN_HINT)
     from edgellm.train.float_source import open_source
-    from edgellm.train.quantise import Quantiser, one_thread
+    from edgellm.train.quantise import Quantiser
+    from edgellm.train.threads import computing
 
     if options.lines < 1:
         raise UsageError(f"--lines must be at least 1, not {options.lines}")
-    one_thread()
     source = open_source(options.run_folder, options.config)
     bits = parse_bits(options.bits, source.arch.layers)
     goal = None if options.budget is None else _goal(options)
     quantiser = Quantiser(source, source.valid(options.lines))
-    if goal is not None:
-        return _search(quantiser, goal, options)
-    if options.sensitivity:
-        return _scan(quantiser, options.output)
-    return _calibrate(quantiser, bits, options.output)
+    with computing():
+        if goal is not None:
+            return _search(quantiser, goal, options)
+        if options.sensitivity:
+            return _scan(quantiser, options.output)
+        return _calibrate(quantiser, bits, options.output)
 
 
 def parse_bits(text: str, layers: int) -> Bits:

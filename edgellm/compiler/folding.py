@@ -10,6 +10,7 @@ from typing import Any
 
 from edgellm import files
 from edgellm.errors import ConfigError, FoldingError
+from edgellm.numerics.layout import linear_shapes
 from edgellm.numerics.model import Architecture
 
 FORMAT = 1
@@ -60,13 +61,7 @@ def divisors(n: int) -> list[int]:
 
 def matmul_shapes(arch: Architecture) -> dict[str, tuple[int, int]]:
     """Inputs and outputs of every linear layer."""
-    return {
-        "qkv_acc": (arch.width, arch.qkv_width),
-        "attn_out_acc": (arch.attention_width, arch.width),
-        "gate_up_acc": (arch.width, 2 * arch.ffn),
-        "down_acc": (arch.ffn, arch.width),
-        "head_acc": (arch.width, arch.vocab),
-    }
+    return {f"{kind}_acc": shape for kind, shape in linear_shapes(arch).items()}
 
 
 def legal(arch: Architecture) -> dict[str, dict[str, list[int]]]:

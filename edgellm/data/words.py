@@ -18,6 +18,7 @@ from edgellm.data import invent
 
 HELD_OUT_ONE_IN = 8
 BARE_NAME_SHARE = 0.2
+SMALL_WORD_SHARE = 0.25  # of invented words begin with one
 # Bare nouns that a template without a name already means ("turn on the lights").
 NEVER_BARE = frozenset({"light", "fan", "cover", "lawn_mower", "lock"})
 PROPER_DOMAINS = frozenset({"scene", "script", "todo", "weather", "input_boolean", "button"})
@@ -63,26 +64,32 @@ class Values:
         return self.pick("floors")
 
     def invented(self) -> str:
-        """A word in no dictionary, half of them pronounceable syllables and half English-looking letters."""
+        """A word in no dictionary: pronounceable syllables, English-looking letters, or either behind a small word.
+
+        `island` begins like `is`: a tokenizer cuts there, and a model that has rarely seen such words says `the land`.
+        """
         while True:
-            chain = self.rng.random() < 0.5
-            word = self.chain.draw(self.rng) if chain else invent.syllables(self.lists, self.rng)
+            share = self.rng.random()
+            word = self.chain.draw(self.rng) if share < 0.5 else invent.syllables(self.lists, self.rng)
+            if not self.held_out and self.rng.random() < SMALL_WORD_SHARE:
+                word = self.pick("small_words") + word[: self.rng.randint(2, 5)]
             if is_held_out(word) == self.held_out:
                 return word
 
     def word(self) -> str:
         """Any single word: from the list or invented, in training more often, so that copying is learned and not the words."""
-        listed = 0.7 if self.held_out else 0.55
+        listed = 0.7 if self.held_out else 0.5
         return self.rng.choice(self.words) if self.rng.random() < listed else self.invented()
 
     def item(self) -> str:
         """A shopping item such as `oat milk`."""
         share = self.rng.random()
-        if share < 0.3:
+        food, modified, single = (0.3, 0.5, 0.75) if self.held_out else (0.2, 0.35, 0.65)
+        if share < food:
             return self.rng.choice(self.foods)
-        if share < 0.5:
+        if share < modified:
             return self.pick("food_modifiers") + " " + self.rng.choice(self.foods)
-        if share < 0.75:
+        if share < single:
             return self.word()
         return (self.pick("food_modifiers") if self.rng.random() < 0.5 else self.word()) + " " + self.word()
 
@@ -99,7 +106,8 @@ class Values:
     def name(self, domain: str) -> str:
         """The name of a device, list, scene or person of that domain."""
         if domain == "person":
-            return self.rng.choice(self.people)
+            known = self.held_out or self.rng.random() < 0.6
+            return self.rng.choice(self.people) if known else self.invented()
         noun = self.rng.choice(self.lists["nouns"][domain])
         if domain in PROPER_DOMAINS:
             return self._proper_name(noun)
@@ -115,9 +123,10 @@ class Values:
         share = self.rng.random()
         if share < BARE_NAME_SHARE and not self.held_out and domain not in NEVER_BARE:
             return noun
-        if share < 0.6:
+        modified, owned = (0.6, 0.72) if self.held_out else (0.4, 0.5)
+        if share < modified:
             return self.rng.choice(self.modifiers) + " " + noun
-        if share < 0.72:
+        if share < owned:
             return self.rng.choice(self.people) + "s " + noun
         return self.word() + " " + noun
 
@@ -141,7 +150,7 @@ class Values:
     def search_query(self) -> str:
         """Something to play."""
         share = self.rng.random()
-        if share < 0.35 and not self.held_out:
+        if share < 0.25 and not self.held_out:
             return self.pick("genres")
         if share < 0.55:
             return "the " + self.word()

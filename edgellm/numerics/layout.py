@@ -23,6 +23,18 @@ TOKEN, POSITION = "token", "position"  # int64 [B]
 LOGITS, NEXT_TOKEN = "logits", "next_token"  # int16 [B, vocab], int64 [B]
 
 
+def linear_shapes(arch: Architecture) -> dict[str, tuple[int, int]]:
+    """(inputs, outputs) of each kind of linear layer."""
+    shapes = (
+        (arch.width, arch.qkv_width),
+        (arch.attention_width, arch.width),
+        (arch.width, 2 * arch.ffn),
+        (arch.ffn, arch.width),
+        (arch.width, arch.vocab),
+    )
+    return dict(zip(LINEARS, shapes, strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class Scaling:
     """The linear layers of one kind: the requantise shift, which they share, and the weight width of each."""

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from edgellm.errors import TrainingError, UsageError
 from edgellm.train import checkpoint, config, parallel
 from edgellm.train.config import Recipe
 from edgellm.train.restore import load_float, load_quantised
 from edgellm.train.stages import CHECKPOINT, STAGES, Job, asks_teacher
+from edgellm.train.threads import computing
 
 __all__ = ["CHECKPOINT", "STAGES", "load_float", "load_quantised", "run"]
 
@@ -44,8 +43,7 @@ def run(
     if threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
     recipe = config.load(path)
-    torch.set_num_threads(threads)
-    with parallel.join(device) as place:
+    with computing(threads), parallel.join(device) as place:
         job = Job(recipe, folder, resume, place)
         _refuse_used_folder(job, chosen)
         for name in chosen:

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgellm.numerics.layout import LINEARS
+from edgellm.numerics.layout import LINEARS, linear_shapes
 from edgellm.numerics.model import Architecture
 from edgellm.train.bits import HEAD, Bits
-
-
-def weight_shapes(arch: Architecture) -> dict[str, tuple[int, int]]:
-    """(inputs, outputs) of each kind of linear layer."""
-    return {
-        "qkv": (arch.width, arch.qkv_width),
-        "attn_out": (arch.attention_width, arch.width),
-        "gate_up": (arch.width, 2 * arch.ffn),
-        "down": (arch.ffn, arch.width),
-        HEAD: (arch.width, arch.vocab),
-    }
 
 
 def layers(arch: Architecture, bits: Bits) -> Iterator[tuple[str, int, int]]:
     """(kind, weights, width as stored) of every linear layer; an accelerator stores all layers of a kind at the widest."""
     for kind in LINEARS:
-        inputs, outputs = weight_shapes(arch)[kind]
+        inputs, outputs = linear_shapes(arch)[kind]
         widths = [bits.of(kind, layer) for layer in range(1 if kind == HEAD else arch.layers)]
         for _ in widths:
             yield kind, inputs * outputs, max(widths)
@@ -52,7 +41,7 @@ def weight_bits(arch: Architecture, bits: Bits) -> int:
     """Bits of all weights, each layer at its own width, and of the embedding: the information a file would hold."""
     own = sum(
         inputs * outputs * bits.of(kind, layer)
-        for kind, (inputs, outputs) in weight_shapes(arch).items()
+        for kind, (inputs, outputs) in linear_shapes(arch).items()
         for layer in range(1 if kind == HEAD else arch.layers)
     )
     return own + arch.vocab * arch.width * bits.embedding

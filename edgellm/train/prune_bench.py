@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from edgellm import files
 from edgellm.data.records import OwnCorpus
 from edgellm.data.tokenizer import END_ID
@@ -22,6 +20,7 @@ from edgellm.train.config import Plan, Recipe
 from edgellm.train.prune_curve import KINDS, Bench, Row
 from edgellm.train.prune_stage import STUDENT
 from edgellm.train.restore import load_float
+from edgellm.train.threads import computing
 
 RECOVERY = Plan(400_000, lr=0.005, embedding_lr=0.001, distil=0.5)  # where the recipe has no [prune_plan]
 
@@ -43,11 +42,11 @@ def run(path: Path, run_folder: Path, out: Path, effort: Effort) -> Iterator[Row
     """
     recipe = config.load(path)
     _check(effort)
-    torch.set_num_threads(1)
     bench = _bench(recipe, run_folder, out, effort)
     rows: list[Row] = []
     for kind, arch in prune_curve.shapes(recipe.student, recipe.prune.multiple, effort.kinds):
-        rows.append(prune_curve.measure(bench, kind, arch))
+        with computing():
+            rows.append(prune_curve.measure(bench, kind, arch))
         prune_curve.write_table(out / prune_curve.TABLE, rows)
         prune_picture.draw(rows, _title(recipe, effort), out / prune_picture.PICTURE)
         yield rows[-1]

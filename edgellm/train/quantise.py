@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from edgellm import files
 from edgellm.train import calibrate, checkpoint, corpus_stage, quality
 from edgellm.train.batches import Encoded
@@ -79,8 +77,3 @@ def export(model: QuantDecoder, bits: Bits, source: FloatSource, out: Path) -> N
         place = Path(work) / "checkpoint"
         save(model, bits, source, place)
         export_model(place, out)
-
-
-def one_thread() -> None:
-    """Sums in one order: the same numbers every time."""
-    torch.set_num_threads(1)

@@ -8,6 +8,7 @@ Graph inputs of a node are its streams in port order, then its constant tables (
 # mypy: disallow-subclassing-any=False, disallow-any-unimported=False
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -90,15 +91,17 @@ class Block(HWCustomOp):  # type: ignore[misc]
     ATTRIBUTES: ClassVar[Attributes] = {}
     FOLDING: ClassVar[tuple[str, ...]] = ()  # attributes that set the parallelism
 
+    @abstractmethod
     def stream_inputs(self) -> tuple[Stream, ...]:
-        raise NotImplementedError
+        """Streams that come in, in port order."""
 
+    @abstractmethod
     def stream_outputs(self) -> tuple[Stream, ...]:
-        raise NotImplementedError
+        """Streams that go out, in port order."""
 
+    @abstractmethod
     def parameters(self) -> dict[str, int | str]:
         """Values of the module's parameters."""
-        raise NotImplementedError
 
     def tables(self, constants: list[Int64]) -> dict[str, Table]:
         """File parameter -> content, from the node's constant inputs."""
@@ -113,20 +116,21 @@ class Block(HWCustomOp):  # type: ignore[misc]
         """Connections of the module's stream ports to those of the wrapper around it."""
         return [f".{name}_V_{s}({name}_V_{s})" for name, _, _ in self.ports() for s in SIGNALS]
 
+    @abstractmethod
     def compute(self, *inputs: Int64) -> tuple[Any, ...]:
         """Output vectors of one input vector a stream, then the constants, all one-dimensional or table-shaped."""
-        raise NotImplementedError
 
     def interval(self) -> int:
         """Cycles from one vector to the next."""
         return max(s.beats for s in self.stream_inputs() + self.stream_outputs())
 
+    @abstractmethod
     def latency(self) -> int:
         """Cycles from the last input beat of a vector to its last output beat, unstalled."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cost(self) -> Cost:
-        raise NotImplementedError
+        """Estimated resources."""
 
     # FINN's interface
 

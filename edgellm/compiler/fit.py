@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edgellm.compiler import boards, budget, estimate
 from edgellm.compiler.boards import Board
-from edgellm.compiler.costs import RESOURCES, Cost
+from edgellm.compiler.costs import Cost
 from edgellm.compiler.folding import Folding
 from edgellm.errors import BoardTooSmall
 from edgellm.numerics.model import IntegerModel
@@ -37,8 +37,7 @@ def needed(model: IntegerModel, board: Board, folding: Folding, slots: int) -> C
 
 def short(cost: Cost, board: Board) -> list[str]:
     """The resources of which a board has too few."""
-    have = budget.capacity(board)
-    return [name for name in RESOURCES if getattr(cost, name) > have[name]]
+    return budget.short(cost, budget.capacity(board))
 
 
 def _way_out(model: IntegerModel, folding: Folding, slots: int) -> str:

@@ -148,7 +148,7 @@ def test_goal_of_a_compilation(tmp_path: Path) -> None:
     assert (request.explanation.slots, request.explanation.objective) == (3, Objective.LATENCY)
     searched = check(model, "aup-zu3", None, Goal(Objective.LATENCY, 3, 123))
     assert (searched.slots, searched.explanation.proved) == (3, True)
-    with pytest.raises(BoardTooSmall, match="toy needs .* at this folding and 16 slots, pynq-z2 has"):
+    with pytest.raises(BoardTooSmall, match=r"home needs .* at this folding and 16 slots, pynq-z2 has"):
         check(
             write_model(random_model(HOME, 1), tmp_path / "home"),
             "pynq-z2",

@@ -10,6 +10,7 @@ from edgellm.compiler.boards import Board
 from edgellm.compiler.costs import RESOURCES, Cost
 from edgellm.compiler.estimate import Design
 from edgellm.errors import UsageError
+from edgellm.numerics import sampling
 from edgellm.numerics.model import Architecture, IntegerModel
 
 NAMES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18", "uram": "URAM"}
@@ -66,7 +67,8 @@ def limits(board: Board) -> Limits:
 
 def design_of(model: IntegerModel, board: Board, slots: int) -> Design:
     """What the estimates need to know; keys and values go to UltraRAM where there is some."""
-    return Design(model.arch, estimate.widths(model), board.dsp, slots, TOKENS, board.uram > 0)
+    step_bits = sampling.step_bits_of(model.logit_step)
+    return Design(model.arch, estimate.widths(model), board.dsp, slots, TOKENS, board.uram > 0, step_bits)
 
 
 def reference(arch: Architecture) -> int:

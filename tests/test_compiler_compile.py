@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from compiled import design, random_folding, write_model
 from qonnx.core.modelwrapper import ModelWrapper
-from shapes import TINY
+from shapes import HOME, TINY
 
 from edgellm import files
 from edgellm.compiler import build
+from edgellm.compiler.budget import Goal, Objective
 from edgellm.compiler.compile import check, compile_model
 from edgellm.compiler.folding import Folding
-from edgellm.errors import BoardUnknown, FoldingError, ModelNotFound
+from edgellm.errors import BoardTooSmall, BoardUnknown, FoldingError, ModelNotFound
 from edgellm.numerics.random import random_model
 
 pytestmark = pytest.mark.fpga
@@ -49,7 +50,7 @@ def test_design_description() -> None:
     folder = design(TINY)
     described = json.loads((folder / "design.json").read_text())
     assert described["model"] == {"name": "toy", "sha256": files.sha256(folder / "model" / "model.onnx")}
-    assert (described["board"], described["slots"], described["context"]) == ("aup-zu3", 4, TINY.context)
+    assert (described["board"], described["slots"], described["context"]) == ("aup-zu3", 8, TINY.context)
     assert described["back_edges"] == [["ffn_residual", "loop_back"], ["argmax", "token_back"]]
     assert described["sources"][-1] == "top.sv"
     assert all((folder / name).is_file() for name in described["sources"])
@@ -136,4 +137,31 @@ def test_a_stopped_build_leaves_the_old_design(tmp_path: Path, monkeypatch: pyte
 
 def test_check_names_the_model_after_its_folder(tmp_path: Path) -> None:
     request = check(write_model(random_model(TINY, 1), tmp_path / "toy"), "kv260", random_folding(TINY, 2))
-    assert (request.name, request.board.name, request.slots) == ("toy", "kv260", 4)
+    assert (request.name, request.board.name, request.slots) == ("toy", "kv260", 8)
+    assert (request.explanation.proved, request.explanation.steps) == (None, ())
+
+
+def test_goal_of_a_compilation(tmp_path: Path) -> None:
+    model = write_model(random_model(TINY, 1), tmp_path / "toy")
+    request = check(model, "kv260", random_folding(TINY, 2), Goal(Objective.LATENCY, 3, 123))
+    assert (request.slots, request.board.clock_mhz) == (3, 123)
+    assert (request.explanation.slots, request.explanation.objective) == (3, Objective.LATENCY)
+    searched = check(model, "aup-zu3", None, Goal(Objective.LATENCY, 3, 123))
+    assert (searched.slots, searched.explanation.proved) == (3, True)
+    with pytest.raises(BoardTooSmall, match=r"home needs .* at this folding and 16 slots, pynq-z2 has"):
+        check(
+            write_model(random_model(HOME, 1), tmp_path / "home"),
+            "pynq-z2",
+            random_folding(HOME, 2),
+            Goal(slots=16),
+        )
+
+
+def test_the_folding_is_kept_to_be_edited(tmp_path: Path) -> None:
+    folder = design(TINY)
+    kept = Folding.load(folder / "folding.json")
+    assert kept.to_dict() == json.loads((folder / "design.json").read_text())["folding"]
+    again = check(folder.parent / "toy", "aup-zu3", kept)
+    found = json.loads((folder / "report.json").read_text())["search"]
+    assert (again.explanation.single, again.explanation.saturated) == (found["single"], found["saturated"])
+    assert "the best folding for throughput" in (folder / "report.txt").read_text()

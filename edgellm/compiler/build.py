@@ -15,8 +15,8 @@ from typing import Any
 from finn.util import settings as finn_settings
 
 from edgellm import files
-from edgellm.compiler import inventory, passes, report, search, sources, stitch
-from edgellm.compiler.compile import DESIGN, FILES, GRAPH, LOG, TOP, Request, describe
+from edgellm.compiler import budget, inventory, passes, report, sources, stitch
+from edgellm.compiler.compile import DESIGN, FILES, FOLDING, GRAPH, LOG, TOP, Request, describe
 from edgellm.compiler.lowering import BACK_EDGES, Lowering, lower
 from edgellm.compiler.probes import probes
 from edgellm.numerics import sampling
@@ -31,7 +31,7 @@ def build(request: Request, work: Path, advance: Callable[[], None]) -> None:
     with _finn(work / LOG):
         step_bits = sampling.step_bits_of(request.model.logit_step)
         graph = lower(
-            Lowering(request.model, request.folding, request.slots, search.TOKENS, ultra, step_bits)
+            Lowering(request.model, request.folding, request.slots, budget.TOKENS, ultra, step_bits)
         )
         graph = passes.specialise(graph, part)
         advance()
@@ -46,9 +46,10 @@ def build(request: Request, work: Path, advance: Callable[[], None]) -> None:
     files.write_text(work / sources.TOP, top)
     files.write_text(work / FILES, "\n".join(synthesis) + "\n")
     files.write_text(work / DESIGN, describe(request, simulation, watched, edges))
+    request.folding.save(work / FOLDING)
     arch = request.model.arch
     table = inventory.report(graph, request.name, request.board, request.folding, request.slots, arch)
-    report.save(work, table)
+    report.save(work, {**table, "search": request.explanation.to_dict()})
     _forget_places(graph)
     graph.save(str(work / GRAPH))
     advance()

@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from edgellm import files, manifest, progress
-from edgellm.compiler import boards, fit, mapping, search
+from edgellm.compiler import boards, budget, fit, mapping
 from edgellm.compiler.boards import Board
+from edgellm.compiler.budget import Goal
+from edgellm.compiler.explain import Explanation, explain
 from edgellm.compiler.folding import Folding, validate
 from edgellm.errors import ModelNotFound
 from edgellm.numerics import onnxfile
 from edgellm.numerics.model import IntegerModel
 
 MODEL, GRAPH, LOG, FILES, DESIGN = "model.onnx", "finn.onnx", "finn.log", "files.f", "design.json"
+FOLDING = "folding.json"
 FORMAT = 1
 TOP = "top"
+ANY = Goal()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,16 +40,20 @@ class Request:
     board: Board
     folding: Folding
     slots: int
+    explanation: Explanation
 
 
-def compile_model(model_dir: Path, board: str, out_dir: Path, folding: Folding | None = None) -> None:
+def compile_model(
+    model_dir: Path, board: str, out_dir: Path, folding: Folding | None = None, goal: Goal = ANY
+) -> None:
     """Compile a model folder for a board into `out_dir`, which is replaced at the very end.
 
+    Without a folding the best one for the goal is searched.
     Raises BoardUnknown, BoardTooSmall, FoldingError, UnmappableNode, CompileError; ModelNotFound, ModelCorrupt,
     ModelUnsupported for the model.
     """
     with progress.track(f"Compiling for {board}", total=6) as bar:
-        request = check(Path(model_dir), board, folding)
+        request = check(Path(model_dir), board, folding, goal)
         bar.advance()
         with files.new_directory(Path(out_dir), replace=True) as work:
             _copy_model(request, work)
@@ -54,9 +62,10 @@ def compile_model(model_dir: Path, board: str, out_dir: Path, folding: Folding |
             build.build(request, work, bar.advance)
 
 
-def check(model_dir: Path, board_name: str, folding: Folding | None = None) -> Request:
+def check(model_dir: Path, board_name: str, folding: Folding | None = None, goal: Goal = ANY) -> Request:
     """Everything that can go wrong with a model, a board or a folding, before anything is built."""
     board = boards.load(board_name)
+    board = dataclasses.replace(board, clock_mhz=goal.clock_mhz or board.clock_mhz)
     path = model_dir / MODEL
     if not path.is_file():
         raise ModelNotFound(f"{model_dir}: no {MODEL} in it, so it is not a model folder")
@@ -66,11 +75,20 @@ def check(model_dir: Path, board_name: str, folding: Folding | None = None) -> R
     mapping.check(path)
     model = onnxfile.load(path)
     if folding is None:
-        factors, slots = search.default_folding(model, board)
+        from edgellm.compiler import search  # the solver takes a second to load
+
+        factors, told = search.search(model, board, goal)
     else:
-        validate(folding, model.arch)
-        factors, slots = folding, fit.slots_of(model, name, board, folding)
-    return Request(model_dir, name, model, board, factors, slots)
+        factors, told = folding, _given(model, name, board, folding, goal)
+    return Request(model_dir, name, model, board, factors, told.slots, told)
+
+
+def _given(model: IntegerModel, name: str, board: Board, folding: Folding, goal: Goal) -> Explanation:
+    """What a folding from a file does, when it is legal and fits."""
+    validate(folding, model.arch)
+    slots = fit.slots_of(model, name, board, folding, (goal.slots,) if goal.slots else budget.SLOTS)
+    design = budget.design_of(model, board, slots)
+    return explain(design, folding, budget.capacity(board), goal.objective)
 
 
 def _copy_model(request: Request, work: Path) -> None:

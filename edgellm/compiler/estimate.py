@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from edgellm.compiler import costs, timing
+from edgellm.compiler import costs, latency, timing
 from edgellm.compiler.costs import Cost
 from edgellm.compiler.folding import Folding, matmul_shapes
 from edgellm.numerics import model as numerics
@@ -16,9 +16,6 @@ from edgellm.numerics import sampling
 from edgellm.numerics.model import Architecture, Int, IntegerModel, Linear
 
 EIGHT = numerics.Widths()
-SHALLOW = 3  # cycles a stream spends in a width converter or FIFO between two nodes
-LOOP = 3  # last beat back from the block to last beat into it
-ENTRY = 12  # token to the last beat of its embedding at the loop, without the beats
 SELECTORS = 8  # nodes with a parameter set per layer
 
 
@@ -168,67 +165,73 @@ _COSTS: dict[str, Callable[[Design, Folding, str], dict[str, Cost]]] = {
 
 def attention_branch(arch: Architecture, f: Folding, position: int) -> int:
     """Cycles from the residual's last beat at the loop to the last beat of attn_residual."""
-    a, lanes = arch, f("attn_norm")
-    norm = timing.norm_latency(a.width, lanes) + SHALLOW
-    qkv = _linear(a, f, "qkv_acc", "qkv", lanes, a.width // lanes)
-    rope = timing.PIPELINE + 1
-    shape = (a.heads, a.kv_heads, a.head_dim, f("attention", "PT"), f("attention", "OM"))
-    span = timing.attention_span(*shape, position)
-    attention = timing.attention_first(*shape, position, a.head_dim // f("rope")) + span
-    return (
-        norm + qkv + rope + attention + _linear(a, f, "attn_out_acc", "attn_residual", a.head_dim, span + 1)
-    )
+    return sum(latency.attention_parts(arch, f, position).values())
 
 
 def ffn_branch(arch: Architecture, f: Folding) -> int:
     """Cycles from the last beat of attn_residual to the last beat of ffn_residual."""
-    lanes = f("ffn_norm")
-    norm = timing.norm_latency(arch.width, lanes) + SHALLOW
-    gate_up = _linear(arch, f, "gate_up_acc", "gate_up", lanes, arch.width // lanes)
-    rows, cols = matmul_shapes(arch)["gate_up_acc"]
-    span = timing.matmul_interval(rows, cols, f("gate_up_acc"), f("gate_up_acc", "SIMD"))
-    return norm + gate_up + timing.PIPELINE + _linear(arch, f, "down_acc", "ffn_residual", f("glu"), span)
-
-
-def _linear(arch: Architecture, f: Folding, matmul: str, requantise: str, lanes: int, span: int) -> int:
-    """Last beat in to last beat behind the requantise, for an input of `lanes` that arrives in `span` cycles.
-
-    A matrix unit with fewer inputs than the stream has lanes takes rows/SIMD cycles to read a vector.
-    """
-    rows, cols = matmul_shapes(arch)[matmul]
-    pe, simd = f(matmul), f(matmul, "SIMD")
-    late = max(0, -(-lanes // simd) - 1, rows // simd - span)
-    drain = -(-pe // f(requantise))
-    return late + timing.matmul_latency(rows, cols, pe, simd) + SHALLOW + timing.PIPELINE + drain
+    return sum(latency.ffn_parts(arch, f).values())
 
 
 def head_latency(arch: Architecture, f: Folding) -> int:
     """Cycles from the last layer's residual to the token."""
-    lanes = f("final_norm")
-    norm = timing.norm_latency(arch.width, lanes) + SHALLOW
-    linear = _linear(arch, f, "head_acc", "logits", lanes, arch.width // lanes)
-    return norm + linear + timing.TAP + timing.SAMPLER + timing.argmax_latency(f("argmax"))
+    return sum(latency.head_parts(arch, f).values())
 
 
 def loop_pass(arch: Architecture, f: Folding, position: int) -> int:
     """Cycles of one trip through the block, loop control included."""
-    return LOOP + attention_branch(arch, f, position) + ffn_branch(arch, f)
+    return latency.LOOP + attention_branch(arch, f, position) + ffn_branch(arch, f)
 
 
 def single_stream_cycles(arch: Architecture, f: Folding, position: int) -> int:
     """Estimated cycles from one generated token to the next when a single stream runs."""
-    entry = ENTRY + arch.width // f("embed")
-    return entry + arch.layers * loop_pass(arch, f, position) + head_latency(arch, f)
+    return sum(latency.token_parts(arch, f, position).values())
+
+
+def block_intervals(arch: Architecture, f: Folding, position: int) -> dict[str, int]:
+    """Cycles from one vector to the next that each node of the block can do."""
+    folds = {
+        node: timing.matmul_interval(rows, cols, f(node), f(node, "SIMD"))
+        for node, (rows, cols) in matmul_shapes(arch).items()
+        if node != "head_acc"
+    }
+    shape = (arch.heads, arch.kv_heads, arch.head_dim, f("attention", "PT"), f("attention", "OM"))
+    attention = {"attention": timing.attention_interval(*shape, position)}
+    norms = {node: timing.norm_interval(arch.width, f(node)) for node in ("attn_norm", "ffn_norm")}
+    return {**folds, **attention, **norms, "loop": arch.width // f("ffn_residual") + 1}
 
 
 def block_interval(arch: Architecture, f: Folding, position: int) -> int:
     """Cycles from one vector to the next when the block is kept full."""
-    folds = [
-        timing.matmul_interval(rows, cols, f(node), f(node, "SIMD"))
-        for node, (rows, cols) in matmul_shapes(arch).items()
-        if node != "head_acc"
-    ]
-    shape = (arch.heads, arch.kv_heads, arch.head_dim, f("attention", "PT"), f("attention", "OM"))
-    norms = [timing.norm_interval(arch.width, f(node)) for node in ("attn_norm", "ffn_norm")]
-    loop = arch.width // f("ffn_residual") + 1
-    return max(*folds, *norms, loop, timing.attention_interval(*shape, position))
+    return max(block_intervals(arch, f, position).values())
+
+
+def end_intervals(arch: Architecture, f: Folding) -> dict[str, int]:
+    """Cycles from one token to the next that each node outside of the block can do."""
+    rows, cols = matmul_shapes(arch)["head_acc"]
+    return {
+        "embed": arch.width // f("embed"),
+        "final_norm": timing.norm_interval(arch.width, f("final_norm")),
+        "head_acc": timing.matmul_interval(rows, cols, f("head_acc"), f("head_acc", "SIMD")),
+        "argmax": arch.vocab // f("argmax") + 1,
+    }
+
+
+def saturated_bounds(design: Design, f: Folding, position: int) -> dict[str, int]:
+    """Cycles a token with all slots busy at `position`, as each bound alone would have it: the largest holds.
+
+    A slot starts a token when its last one is there, and the loop holds so many tokens: "slots" and "tokens in flight"
+    follow from Little's law, the others from the nodes' intervals.
+    """
+    a = design.arch
+    block = {node: a.layers * cycles for node, cycles in block_intervals(a, f, position).items()}
+    waits = {
+        "slots": -(-single_stream_cycles(a, f, position) // design.slots),
+        "tokens in flight": -(-a.layers * loop_pass(a, f, position) // design.tokens),
+    }
+    return {**block, **end_intervals(a, f), **waits}
+
+
+def saturated_cycles(design: Design, f: Folding, position: int) -> int:
+    """Estimated cycles a token with all slots busy."""
+    return max(saturated_bounds(design, f, position).values())

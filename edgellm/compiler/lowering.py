@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgellm.compiler import estimate, folding
+from edgellm.compiler.budget import MAX_SLOTS
 from edgellm.compiler.folding import Folding
 from edgellm.compiler.graph import SHALLOW, GraphBuilder
 from edgellm.compiler.ops.base import (
@@ -45,7 +46,6 @@ LAYERED = (
     "ffn_residual",
 )
 TAG_DEPTH = 32  # FIFO of tags and selectors; holds more than there are vectors in the block
-MAX_SLOTS = 16  # the tag of a copy names its source in 4 bits
 
 
 @dataclass(frozen=True, slots=True)

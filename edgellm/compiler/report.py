@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgellm import files
+from edgellm.compiler import explain
 from edgellm.errors import CompileError
 
 JSON, TEXT = "report.json", "report.txt"
@@ -79,6 +80,7 @@ def text(report: Mapping[str, Any]) -> str:
         f"one token of several streams every {cycles['saturated']:,}",
         *([_work(macs)] if macs else []),
         f"clock: {board['clock_mhz']} MHz assumed, timing not verified; resources are estimates before place and route",
+        *(explain.lines(report["search"], board["clock_mhz"]) if "search" in report else []),
         "",
         *_table([head, *rows]),
     ]

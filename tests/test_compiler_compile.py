@@ -24,7 +24,7 @@ pytestmark = pytest.mark.fpga
 TAPS = (
     *("embed", "attn_norm", "qkv_acc", "qkv", "rope", "attention", "attn_out_acc", "attn_residual"),
     *("ffn_norm", "gate_up_acc", "gate_up", "glu", "down_acc", "ffn_residual"),
-    *("final_norm", "head_acc", "logits", "argmax"),
+    *("final_norm", "head_acc", "logits", "sampler", "argmax"),
 )
 
 

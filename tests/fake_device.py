@@ -87,6 +87,7 @@ class FakeDevice:
             "top",
             (),
             tuple(probes),
+            (),
         )
         self.events = [Event(token, 0, None, 100 * i) for i, token in enumerate(self.run.tokens)]
         self.events[-1] = Event(self.run.tokens[-1], 0, self.run.finish_reason, 1000)

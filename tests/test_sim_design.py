@@ -8,7 +8,7 @@ from edgellm.errors import SimulationError
 from edgellm.sim import design
 
 GOOD = {
-    "format": 1,
+    "format": 2,
     "model": {"name": "m", "sha256": "0"},
     "board": "aup-zu3",
     "part": "xczu3eg",
@@ -28,6 +28,7 @@ GOOD = {
             "bits": 8, "signed": True, "elements": 128, "order": None,
         }
     ],
+    "cells": [{"module": "qkv_block", "row": "qkv"}],
 }  # fmt: skip
 
 
@@ -43,6 +44,7 @@ def test_a_design_is_read(tmp_path):
         tmp_path / name for name in ("rtl/a.sv", "rtl/mvu.sv", "top.sv")
     ]
     assert read.probes[0].beats == 32
+    assert (read.cells[0].module, read.cells[0].row) == ("qkv_block", "qkv")
     assert read.model_folder == tmp_path / "model"
 
 
@@ -52,8 +54,8 @@ def test_what_is_no_design_is_refused(tmp_path):
         match=r"no design\.json in it, so it is not a design: run `edgellm compile` to make one",
     ):
         design.load(tmp_path)
-    with pytest.raises(SimulationError, match="format 2, this edgellm reads 1: compile the model again"):
-        design.load(write(tmp_path, {**GOOD, "format": 2}))
+    with pytest.raises(SimulationError, match="format 1, this edgellm reads 2: compile the model again"):
+        design.load(write(tmp_path, {**GOOD, "format": 1}))
     for broken in (
         "{",
         "[]",

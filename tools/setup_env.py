@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"
 FINN = "finn-plus==1.6.1"
-WORKSTATION_EXTRAS = "cpu,train,fpga,sim,report,dev"
+WORKSTATION_EXTRAS = "cpu,train,fpga,sim,synth,report,dev"
 HOST_EXTRAS = "cpu"
 HOST_TOOLS = ["pytest", "pytest-xdist", "hypothesis", "onnx"]
 

@@ -19,6 +19,7 @@ from edgellm.cli import (
     models,
     prune,
     quantize,
+    synth,
     teacher,
 )
 from edgellm.errors import EdgeLLMError
@@ -35,6 +36,7 @@ examples:
   edgellm prune runs/home --config RECIPE -o out/curve       what the student can lose: size against quality
   edgellm compile home-260k --board aup-zu3 -o out/zu3       model to accelerator RTL
   edgellm simulate out/zu3 --verify -p "lock the door"       every stream against the golden model
+  edgellm synth out/zu3                                      LUTs, flip-flops, memories and multipliers by Yosys
   edgellm report out/zu3                                     costs, cycles, timelines, roofline: one HTML page
   edgellm doctor                                             what works here, and why not
 """
@@ -61,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
         teacher,
         evaluate,
         hardware,
+        synth,
         demo,
         doctor,
     ):

@@ -16,7 +16,7 @@ from finn.util import settings as finn_settings
 
 from edgellm import files
 from edgellm.compiler import budget, inventory, passes, report, sources, stitch
-from edgellm.compiler.compile import DESIGN, FILES, FOLDING, GRAPH, LOG, TOP, Request, describe
+from edgellm.compiler.compile import DESIGN, FILES, FOLDING, GRAPH, LOG, TOP, Parts, Request, describe
 from edgellm.compiler.lowering import BACK_EDGES, Lowering, lower
 from edgellm.compiler.probes import probes
 from edgellm.numerics import sampling
@@ -45,7 +45,8 @@ def build(request: Request, work: Path, advance: Callable[[], None]) -> None:
     top = stitch.stitch(graph, edges, [probe.tensor for probe in watched], TOP)
     files.write_text(work / sources.TOP, top)
     files.write_text(work / FILES, "\n".join(synthesis) + "\n")
-    files.write_text(work / DESIGN, describe(request, simulation, watched, edges))
+    cells = [{"module": stitch.module(node), "row": inventory.row_name(node)} for node in graph.graph.node]
+    files.write_text(work / DESIGN, describe(request, Parts(simulation, watched, edges, cells)))
     request.folding.save(work / FOLDING)
     arch = request.model.arch
     table = inventory.report(graph, request.name, request.board, request.folding, request.slots, arch)

@@ -22,10 +22,10 @@ from edgellm.compiler.folding import Folding, validate
 from edgellm.errors import ModelNotFound
 from edgellm.numerics import onnxfile
 from edgellm.numerics.model import IntegerModel
+from edgellm.sim.design import FORMAT
 
 MODEL, GRAPH, LOG, FILES, DESIGN = "model.onnx", "finn.onnx", "finn.log", "files.f", "design.json"
 FOLDING = "folding.json"
-FORMAT = 1
 TOP = "top"
 ANY = Goal()
 
@@ -102,7 +102,17 @@ def _copy_model(request: Request, work: Path) -> None:
         shutil.copyfile(request.folder / name, target / name)
 
 
-def describe(request: Request, sources: list[str], probes: list[Any], edges: dict[str, str]) -> str:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parts:
+    """What a design consists of: files to simulate, streams to watch, streams that lead back, instances of the top module."""
+
+    sources: list[str]
+    probes: list[Any]
+    edges: dict[str, str]
+    cells: list[dict[str, str]]
+
+
+def describe(request: Request, parts: Parts) -> str:
     """Content of design.json."""
     arch = request.model.arch
     design = {
@@ -117,9 +127,10 @@ def describe(request: Request, sources: list[str], probes: list[Any], edges: dic
         "vocab": arch.vocab,
         "shown_beats": arch.vocab // request.folding("argmax") + 1,
         "top": TOP,
-        "sources": sources,
+        "sources": parts.sources,
         "folding": request.folding.to_dict(),
-        "back_edges": [[out, into] for out, into in edges.items()],
-        "probes": [dataclasses.asdict(probe) for probe in probes],
+        "back_edges": [[out, into] for out, into in parts.edges.items()],
+        "probes": [dataclasses.asdict(probe) for probe in parts.probes],
+        "cells": parts.cells,
     }
     return json.dumps(design, indent=1) + "\n"

@@ -64,6 +64,15 @@ def _linear_macs(model: Any) -> int:
     return sum(rows * cols * sets for rows, cols, sets, *_ in shapes)
 
 
+def row_name(node: Any) -> str:
+    """The row of the report that a node's cost is in."""
+    return PLUMBING.get(_kind(node), node.name)
+
+
+def _kind(node: Any) -> str:
+    return str(node.op_type.removesuffix("_rtl"))
+
+
 def _rows(model: Any, board: Board, arch: Architecture) -> list[dict[str, Any]]:
     """One row a computing node, then one for all FIFOs and one for all converters."""
     rows = []
@@ -72,9 +81,9 @@ def _rows(model: Any, board: Board, arch: Architecture) -> list[dict[str, Any]]:
         PLUMBING["StreamingDataWidthConverter"]: Cost(),
     }
     for node in sorted(model.graph.node, key=probes.place):
-        op, kind = getHWCustomOp(node), node.op_type.removesuffix("_rtl")
+        op, kind = getHWCustomOp(node), _kind(node)
         if kind in PLUMBING:
-            plumbing[PLUMBING[kind]] = _sum(plumbing[PLUMBING[kind]], _plumbing_cost(op, kind, board.part))
+            plumbing[row_name(node)] = _sum(plumbing[row_name(node)], _plumbing_cost(op, kind, board.part))
         else:
             cost = op.cost() if isinstance(op, Block) else op.cost(board.part)
             row = _row(node.name, kind, _factors(op, kind), int(op.get_exp_cycles()), cost)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from edgellm import files
-from edgellm.compiler import explain
+from edgellm.compiler import counted, explain
+from edgellm.compiler.columns import TITLES, aligned, share
+from edgellm.compiler.costs import RESOURCES
 from edgellm.errors import CompileError
 
 JSON, TEXT = "report.json", "report.txt"
-RESOURCES = ("lut", "ff", "dsp", "bram18", "uram")
-TITLES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18", "uram": "URAM"}
 
 
 def write(design_dir: Path, measured: Mapping[str, int] | None = None) -> None:
@@ -69,10 +69,7 @@ def text(report: Mapping[str, Any]) -> str:
     board, cycles = report["board"], report["cycles"]
     head = ["node", "op", "folding", "expected", "measured", *(TITLES[r] for r in RESOURCES), "source"]
     rows = [_row(row) for row in report["nodes"]]
-    totals = report["totals"]
-    rows.append(["total", "", "", "", "", *(str(totals[r]) for r in RESOURCES), ""])
-    rows.append([board["title"], "", "", "", "", *(str(board[r]) for r in RESOURCES), ""])
-    rows.append(["share", "", "", "", "", *(_share(totals[r], board[r]) for r in RESOURCES), ""])
+    rows += _ends(report["totals"], board)
     macs = report.get("macs")  # of designs made before it was counted, none
     lines = [
         f"{report['model']} on {board['title']} ({board['part']}), {report['slots']} slots",
@@ -82,9 +79,20 @@ def text(report: Mapping[str, Any]) -> str:
         f"clock: {board['clock_mhz']} MHz assumed, timing not verified; resources are estimates before place and route",
         *(explain.lines(report["search"], board["clock_mhz"]) if "search" in report else []),
         "",
-        *_table([head, *rows]),
+        *aligned([head, *rows], range(3, 5 + len(RESOURCES))),
+        *counted.lines(report["nodes"], board),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _ends(totals: Mapping[str, int], board: Mapping[str, Any]) -> list[list[str]]:
+    """The rows below the nodes."""
+    blank = [""] * 4
+    return [
+        ["total", *blank, *(str(totals[r]) for r in RESOURCES), ""],
+        [board["title"], *blank, *(str(board[r]) for r in RESOURCES), ""],
+        ["share", *blank, *(share(totals[r], board[r]) for r in RESOURCES), ""],
+    ]
 
 
 def _work(macs: Mapping[str, int]) -> str:
@@ -96,21 +104,3 @@ def _row(row: Mapping[str, Any]) -> list[str]:
     measured = "" if row["measured_cycles"] is None else str(row["measured_cycles"])
     counts = [str(row[name]) for name in RESOURCES]
     return [row["node"], row["op"], folding, str(row["expected_cycles"]), measured, *counts, row["source"]]
-
-
-def _share(used: int, available: int) -> str:
-    return f"{used / available:.0%}" if available else "-"
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    """Aligned columns; numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    numbers = range(3, 5 + len(RESOURCES))
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines

@@ -77,9 +77,14 @@ def _cell(node: Any, model: Any, joined: Mapping[str, str], edges: dict[str, Edg
             ports[f"in{index}"] = _connect(edges, stream, op.get_instream_width_padded(index), node.name)
     for index, tensor in enumerate(node.output):
         ports[f"out{index}"] = _connect(edges, tensor, op.get_outstream_width_padded(index), node.name)
-    is_matmul = node.op_type.startswith("MVAU")
-    module = weights.module_name(node.name) if is_matmul else op.get_verilog_top_module_name()
-    return Cell(node.name, module, ports)
+    return Cell(node.name, module(node), ports)
+
+
+def module(node: Any) -> str:
+    """Verilog module of a node."""
+    if node.op_type.startswith("MVAU"):
+        return weights.module_name(node.name)
+    return str(getHWCustomOp(node).get_verilog_top_module_name())
 
 
 def _connect(edges: dict[str, Edge], tensor: str, bits: int, node: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgellm import files
 from edgellm._version import __version__
-from edgellm.compiler.report import RESOURCES, TITLES
+from edgellm.compiler.columns import TITLES
+from edgellm.compiler.costs import RESOURCES
 from edgellm.report import charts, resources, roofline, study, tables, timelines
 from edgellm.report.study import Study
 

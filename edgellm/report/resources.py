@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgellm.compiler.report import RESOURCES, TITLES
+from edgellm.compiler.columns import TITLES
+from edgellm.compiler.costs import RESOURCES
 from edgellm.report.study import Row, Study
 
 KINDS = {"MVAU": "linear layers", "CausalAttention": "attention", "": "FIFOs and converters"}

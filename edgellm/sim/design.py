@@ -11,7 +11,7 @@ from typing import Any
 from edgellm.errors import SimulationError
 
 FILE, MODEL = "design.json", "model"
-FORMAT = 1
+FORMAT = 2
 STAND_IN, FINN_CORE = (
     "sim/mvu.sv",
     "rtl/mvu.sv",
@@ -40,6 +40,14 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Cell:
+    """One instance of the top module: its module, and the report's row that holds its cost."""
+
+    module: str
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
     """An accelerator for one model on one board, as plain files in `folder`."""
 
@@ -56,6 +64,7 @@ class Design:
     top: str
     sources: tuple[str, ...]
     probes: tuple[Probe, ...]
+    cells: tuple[Cell, ...]
 
     def source_files(self, finn_core: bool = False) -> list[Path]:
         """RTL in compile order. With `finn_core` the core of the matrix units is FINN's own, not its quicker stand-in."""
@@ -77,10 +86,10 @@ def load(folder: Path) -> Design:
                 f"{path}: format {data['format']}, this edgellm reads {FORMAT}: compile the model again"
             )
         probes = tuple(Probe(**probe) for probe in data["probes"])
-        known = {field.name for field in dataclasses.fields(Design)} - {"folder", "probes", "sources"}
-        return Design(
-            Path(folder), probes=probes, sources=tuple(data["sources"]), **{key: data[key] for key in known}
-        )
+        cells = tuple(Cell(**cell) for cell in data["cells"])
+        lists = {"probes": probes, "cells": cells, "sources": tuple(data["sources"])}
+        known = {field.name for field in dataclasses.fields(Design)} - {"folder", *lists}
+        return Design(Path(folder), **lists, **{key: data[key] for key in known})
     except FileNotFoundError:
         raise SimulationError(
             f"{folder}: no {FILE} in it, so it is not a design: run `edgellm compile` to make one"

@@ -1,0 +1,1 @@
+"""What a design takes of an FPGA, counted by an open synthesis tool instead of estimated."""

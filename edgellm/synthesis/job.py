@@ -1,0 +1,42 @@
+"""One run of Yosys, in a process of its own: `python job.py REQUEST`, from the folder of the sources.
+
+REQUEST is a JSON file: {sources, top, family, cells}. The number of cells by type goes to the file `cells`, Yosys' own
+log to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def commands(request: dict[str, Any], statistics: Path) -> list[str]:
+    """Yosys commands: SystemVerilog through slang, then the Xilinx flow without pads and clock buffers."""
+    sources = " ".join(request["sources"])
+    top, family = request["top"], request["family"]
+    uram = " -uram" if family == "xcup" else ""
+    return [
+        f"read_slang --threads 1 --top {top} -DSYNTHESIS {sources}",
+        f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf{uram} -top {top}",
+        f"tee -q -o {statistics} stat -json",
+    ]
+
+
+def main() -> None:
+    """Do what the request says."""
+    from pyosys import libyosys
+
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    target = Path(request["cells"])
+    statistics = target.with_suffix(".stat")
+    design = libyosys.Design()
+    for line in commands(request, statistics):
+        libyosys.run_pass(line, design)
+    cells = json.loads(statistics.read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
+    target.write_text(json.dumps(cells), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

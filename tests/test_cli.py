@@ -52,6 +52,7 @@ def test_version_and_help():
             "compile",
             "simulate",
             "report",
+            "synth",
             "cache",
             "doctor",
             "demo",

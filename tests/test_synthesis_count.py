@@ -2,37 +2,18 @@
 
 import json
 
+import counted_design
 import pytest
-import test_sim_design
-from test_compiler_report import REPORT
 
 from edgellm.compiler import report
 from edgellm.errors import CompileError
 from edgellm.sim import design
-from edgellm.synthesis import count, yosys
-
-CELLS = [("a_block", "a"), ("first_fifo", "FIFOs"), ("second_fifo", "FIFOs")]
-COSTS = {"a_block": 7, "first_fifo": 20, "second_fifo": 300, "top": 5000}
+from edgellm.synthesis import count
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A design of three instances, whose synthesis is looked up here."""
-    cells = [{"module": module, "row": row} for module, row in CELLS]
-    test_sim_design.write(tmp_path, {**test_sim_design.GOOD, "cells": cells})
-    rows = [{**REPORT["nodes"][0], "node": name} for name in ("a", "FIFOs", "alone")]
-    report.save(tmp_path, {**REPORT, "nodes": rows})
-    sources = [f"{module}.sv" for module in COSTS]
-    for source in sources:
-        (tmp_path / source).write_text(f"module {source.removesuffix('.sv')}; endmodule")
-    (tmp_path / count.SYNTHESIS).write_text("\n".join(sources))
-
-    def counted(library, module, kind):
-        assert library.closure(module) == [f"{module}.sv"]
-        return {"lut": COSTS[module], "ff": len(kind), "dsp": 0, "bram18": 0, "uram": 0}
-
-    monkeypatch.setattr(yosys, "count", counted)
-    return tmp_path
+    return counted_design.make(tmp_path, monkeypatch)
 
 
 def test_instances_are_added_up_by_row_and_written(folder):

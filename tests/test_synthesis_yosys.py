@@ -74,7 +74,8 @@ def test_other_memory_contents_are_another_entry(place):
 def test_an_error_says_what_yosys_says_and_leaves_nothing(place):
     modules = library(place, broken="module broken (input logic a); assign a.b = 1; endmodule\n")
     with pytest.raises(
-        CompileError, match=r"broken: Yosys failed \(exit \d+\):(.|\n)*broken\.sv:1: ERROR: invalid member access"
+        CompileError,
+        match=r"broken: Yosys failed \(exit \d+\):(.|\n)*broken\.sv:1: ERROR: invalid member access",
     ):
         yosys.count(modules, "broken", "xc7")
     assert entries(place) == []

@@ -101,6 +101,11 @@ def test_file_and_back(tmp_path: Path) -> None:
             r"glu\.PE is True, must be a whole number of at least 1",
         ),
         ('{"format": 1, "nodes": {"glu": {"PE": 0}}}', r"glu\.PE is 0, must be a whole number of at least 1"),
+        ('{"format": 1, "nodes": {}, "fifos": [1]}', "fifos must map streams to the depths of their FIFOs"),
+        (
+            '{"format": 1, "nodes": {}, "fifos": {"a": 2}}',
+            r"fifos\.a is 2, must be a whole number of at least 3",
+        ),
     ],
 )
 def test_damaged_file(tmp_path: Path, text: str, message: str) -> None:
@@ -108,6 +113,12 @@ def test_damaged_file(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         Folding.load(path)
+
+
+def test_fifo_depths_are_kept(tmp_path: Path) -> None:
+    folding = Folding({"glu": {"PE": 2}}, {"attn_bypass": 40})
+    folding.save(tmp_path / "f.json")
+    assert Folding.load(tmp_path / "f.json") == folding
 
 
 def test_no_file(tmp_path: Path) -> None:

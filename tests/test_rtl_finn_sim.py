@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rtl_modules import RTL
 
-from edgellm.errors import SimulationError
+from edgellm.errors import SimulationError, UsageError
 from edgellm.sim import streams, verilator
 from edgellm.sim.harness import Simulation
 
@@ -33,6 +33,8 @@ module top (
   always_ff @(posedge ap_clk) out1_V_TVALID <= ap_rst_n;
 endmodule
 """
+OWN_FIFO = RTL / "finn_sim" / "fifo.sv"
+WIDTH = 40
 DEPTHS = [(2, "auto"), (16, "auto"), (100, "auto"), (40, "block"), (700, "block")]
 
 
@@ -51,23 +53,26 @@ def acceptable_original() -> str:
     return text.replace("ABITS.lo", "ABITS_LO").replace("ABITS.hi", "ABITS_HI")
 
 
-def fifo_run(source: Path, folder: Path, depth: int, style: str) -> tuple[np.ndarray, ...]:
-    """Everything seen at the ports of a FIFO under a fixed random load."""
-    width = 40
+def fifo_sim(source: Path, folder: Path, depth: int, style: str) -> Simulation:
     folder.mkdir()
-    (folder / "top.sv").write_text(FIFO_TOP.format(w=width, depth=depth, style=style))
-    sim = Simulation(verilator.build("top", [source, folder / "top.sv"]))
+    (folder / "top.sv").write_text(FIFO_TOP.format(w=WIDTH, depth=depth, style=style))
+    return Simulation(verilator.build("top", [source, folder / "top.sv"]))
+
+
+def fifo_run(sim: Simulation, depth: int) -> tuple[np.ndarray, ...]:
+    """Everything seen at the ports of a FIFO under a fixed random load, which goes by its depth."""
     sim.reset()
+    start = np.uint64(sim.cycle)
     seen: list[np.ndarray] = []
-    sent = np.random.default_rng(1).integers(0, 256, (4 * depth + 300, width // 8)).astype(np.uint8)
+    sent = np.random.default_rng(1).integers(0, 256, (4 * depth + 300, WIDTH // 8)).astype(np.uint8)
     for stall_in, stall_out, share in ((0.0, 1.0, 0.5), (0.9, 0.0, 0.5), (0.3, 0.3, 1.0)):
         count = int(len(sent) * share)
         sim.push("in0", sent[:count])
         sim.run(1500 + depth, stall_in=stall_in, stall_out={"out0": stall_out}, seed=depth)
         for port in ("out0", "out1"):
             rows, cycles = sim.pop(port)
-            seen += [rows, cycles]
-        seen.append(sim.accepted("in0"))
+            seen += [rows, cycles - start]
+        seen.append(sim.accepted("in0") - start)
     return tuple(seen)
 
 
@@ -75,16 +80,49 @@ def fifo_run(source: Path, folder: Path, depth: int, style: str) -> tuple[np.nda
 def test_fifo(depth: int, style: str, tmp_path: Path) -> None:
     original = tmp_path / "fifo.sv"
     original.write_text(acceptable_original())
-    expected = fifo_run(original, tmp_path / "finn", depth, style)
-    got = fifo_run(RTL / "finn_sim" / "fifo.sv", tmp_path / "own", depth, style)
+    expected = fifo_run(fifo_sim(original, tmp_path / "finn", depth, style), depth)
+    got = fifo_run(fifo_sim(OWN_FIFO, tmp_path / "own", depth, style), depth)
     assert sum(len(part) for part in expected[::5]) > depth
     for ours, theirs in zip(got, expected, strict=True):
         assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    ("depth", "less", "style"), [(30, 3, "auto"), (100, 40, "auto"), (200, 12, "auto"), (1500, 700, "block")]
+)
+def test_a_restricted_fifo_is_a_shallower_one(depth: int, less: int, style: str, tmp_path: Path) -> None:
+    built = fifo_run(fifo_sim(OWN_FIFO, tmp_path / "built", less, style), less)
+    sim = fifo_sim(OWN_FIFO, tmp_path / "restricted", depth, style)
+    (fifo,) = sim.fifos()
+    assert (fifo.path, fifo.depth, fifo.bits) == ("TOP.top.dut", depth, WIDTH)
+    free = fifo_run(sim, less)
+    sim.restrict(fifo, less)
+    got = fifo_run(sim, less)
+    assert all(np.array_equal(a, b) for a, b in zip(got, built, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(got, free, strict=True))
+
+
+def test_what_a_restriction_may_be(tmp_path: Path) -> None:
+    sim = fifo_sim(OWN_FIFO, tmp_path / "own", 16, "auto")
+    for depth in (1, 17):
+        with pytest.raises(UsageError, match=f"TOP.top.dut: depth {depth}, must be 2 to 16"):
+            sim.restrict(sim.fifos()[0], depth)
+
+
+def test_the_fullest_moment_is_remembered(tmp_path: Path) -> None:
+    sim = fifo_sim(OWN_FIFO, tmp_path / "own", 16, "auto")
+    sim.reset()
+    sim.push("in0", np.zeros((9, WIDTH // 8), np.uint8))
+    sim.run(100, stall_out={"out0": 1.0})
+    sim.run(100)
+    assert sim.fifos()[0].peak == 9
+    sim.reset()
+    assert sim.fifos()[0].peak == 0
+
+
 def test_fifo_has_no_ultraram(tmp_path: Path) -> None:
     with pytest.raises(SimulationError, match="DEPTH=4000 would take UltraRAM"):
-        fifo_run(RTL / "finn_sim" / "fifo.sv", tmp_path / "own", 4000, "auto")
+        fifo_sim(OWN_FIFO, tmp_path / "own", 4000, "auto")
 
 
 ADD_TOP = """

@@ -14,6 +14,7 @@ from edgellm.cli import (
     doctor,
     evaluate,
     fetch,
+    fifos,
     generate,
     hardware,
     models,
@@ -36,6 +37,7 @@ examples:
   edgellm prune runs/home --config RECIPE -o out/curve       what the student can lose: size against quality
   edgellm compile home-260k --board aup-zu3 -o out/zu3       model to accelerator RTL
   edgellm simulate out/zu3 --verify -p "lock the door"       every stream against the golden model
+  edgellm fifos out/zu3 -o sized.json                        least FIFO depths that lose no cycle, by simulation
   edgellm synth out/zu3                                      LUTs, flip-flops, memories and multipliers by Yosys
   edgellm report out/zu3                                     costs, cycles, timelines, roofline: one HTML page
   edgellm doctor                                             what works here, and why not
@@ -63,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         teacher,
         evaluate,
         hardware,
+        fifos,
         synth,
         demo,
         doctor,

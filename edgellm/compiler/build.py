@@ -35,7 +35,7 @@ def build(request: Request, work: Path, advance: Callable[[], None]) -> None:
         )
         graph = passes.specialise(graph, part)
         advance()
-        graph = passes.connect(graph, part)
+        graph = passes.connect(graph, part, request.folding.fifos)
         advance()
         graph = passes.generate(graph, part, clock)
         advance()

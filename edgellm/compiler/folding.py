@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,20 @@ Nodes = Mapping[str, Mapping[str, int]]  # node -> factor -> value
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """Factors of every node, named as FINN names them (PE, SIMD); for attention PT positions and OM lanes."""
+    """Factors of every node, named as FINN names them (PE, SIMD); for attention PT positions and OM lanes.
+
+    `fifos` are depths of FIFOs in beats, by the stream that goes in; the others get the compiler's.
+    """
 
     nodes: Nodes
+    fifos: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(self, node: str, factor: str = "PE") -> int:
         return self.nodes[node][factor]
 
     def to_dict(self) -> dict[str, Any]:
-        return {"format": FORMAT, "nodes": {node: dict(factors) for node, factors in self.nodes.items()}}
+        table = {"format": FORMAT, "nodes": {node: dict(factors) for node, factors in self.nodes.items()}}
+        return {**table, "fifos": dict(self.fifos)} if self.fifos else table
 
     def save(self, path: Path) -> None:
         """Write the factors as JSON."""
@@ -45,13 +50,19 @@ class Folding:
         nodes = table.get("nodes")
         if not isinstance(nodes, dict) or not all(isinstance(factors, dict) for factors in nodes.values()):
             raise ConfigError(f"{path}: nodes must map node names to their factors")
-        for node, factors in nodes.items():
-            for factor, value in factors.items():
-                if type(value) is not int or value < 1:
+        fifos = table.get("fifos", {})
+        if not isinstance(fifos, dict):
+            raise ConfigError(f"{path}: fifos must map streams to the depths of their FIFOs")
+        for name, least, values in [
+            *((node, 1, factors) for node, factors in nodes.items()),
+            ("fifos", 3, fifos),
+        ]:
+            for key, value in values.items():
+                if type(value) is not int or value < least:
                     raise ConfigError(
-                        f"{path}: {node}.{factor} is {value!r}, must be a whole number of at least 1"
+                        f"{path}: {name}.{key} is {value!r}, must be a whole number of at least {least}"
                     )
-        return cls(nodes)
+        return cls(nodes, fifos)
 
 
 def divisors(n: int) -> list[int]:

@@ -3,6 +3,8 @@
 # mypy: disallow-any-unimported=False
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from finn.transformation.fpgadataflow.insert_dwc import InsertDWC
@@ -20,7 +22,9 @@ from qonnx.transformation.infer_shapes import InferShapes
 
 import edgellm.compiler.ops  # noqa: F401  (registers the project's operations with FINN)
 from edgellm.compiler.graph import FINN_DOMAIN
+from edgellm.errors import FoldingError
 
+NO_DEPTHS: Mapping[str, int] = MappingProxyType({})
 SHALLOWEST = 2  # of FINN's FIFO
 PLUMBING = {"StreamingFIFO": "fifo", "StreamingDataWidthConverter": "dwc"}
 
@@ -32,10 +36,21 @@ def specialise(model: ModelWrapper, part: str) -> ModelWrapper:
     return _apply(model, MinimizeAccumulatorWidth(), InferDataTypes())
 
 
-def connect(model: ModelWrapper, part: str) -> ModelWrapper:
-    """Width converters and FIFOs between nodes, named after the stream that they carry."""
+def connect(model: ModelWrapper, part: str, depths: Mapping[str, int] = NO_DEPTHS) -> ModelWrapper:
+    """Width converters and FIFOs between nodes, named after the stream that they carry.
+
+    `depths` of FIFOs, by the stream that goes in, replace those of the lowering. Raises: FoldingError for a stream without one.
+    """
     model = _specialise(_apply(model, InsertDWC(), InsertMixedFIFO(), InsertFIFO()), part)
-    return _apply(model, NamePlumbing())
+    model = _apply(model, NamePlumbing())
+    fifos = {node.input[0]: node for node in model.graph.node if node.op_type.startswith("StreamingFIFO")}
+    for stream, depth in depths.items():
+        if stream not in fifos:
+            raise FoldingError(
+                f"fifos: stream {stream} has no FIFO: those that have one are {', '.join(fifos)}"
+            )
+        getHWCustomOp(fifos[stream]).set_nodeattr("depth", depth)
+    return model
 
 
 def generate(model: ModelWrapper, part: str, clock_ns: float) -> ModelWrapper:

@@ -14,7 +14,7 @@ from edgellm.errors import Deadlock, UsageError
 from edgellm.numerics.sampling import GREEDY, Sampling
 from edgellm.sim import design as designs
 from edgellm.sim import streams, verilator
-from edgellm.sim.harness import Simulation
+from edgellm.sim.harness import Fifo, Simulation
 
 COMMAND, EVENT, SHOWN = "in0", "out0", "out1"
 WORD_BITS = 32
@@ -24,6 +24,7 @@ FLAGS: dict[Logits, int] = {"none": 0, "chosen": 1 << 24, "all": 3 << 24}
 NO_STOP = 0xFFFF
 STOP_IDS = 2
 REASONS = {1: "stop", 2: "length", 3: "context", 4: "rejected", 5: "cancelled"}
+FIFO = "_fifo"  # behind the name of its stream
 MOST_CYCLES = 10**8  # of one wait
 
 
@@ -114,6 +115,15 @@ class Accelerator:
         rows, cycles = self._sim.pop(EVENT)
         words = streams.unpack(rows, WORD_BITS, 1, signed=False)[:, 0]
         return [_event(int(word), int(cycle)) for word, cycle in zip(words, cycles, strict=True)]
+
+    def fifos(self) -> dict[str, Fifo]:
+        """FINN's FIFOs between the nodes, by the stream that goes in, with how full they were since the last reset."""
+        named = ((fifo.path.split(".")[-2], fifo) for fifo in self._sim.fifos())
+        return {name.removesuffix(FIFO): fifo for name, fifo in named if name.endswith(FIFO)}
+
+    def restrict(self, fifo: Fifo, depth: int) -> None:
+        """From the next reset on let a FIFO hold no more than one of `depth` beats."""
+        self._sim.restrict(fifo, depth)
 
     def probe(self, on: bool) -> None:
         """Record every observed stream from here on, or stop; starting forgets what was recorded before."""

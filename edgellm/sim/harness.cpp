@@ -3,6 +3,8 @@
 // A cycle is: drive, clk=0, eval (settle), sample, clk=1, eval. Handshakes are sampled before the rising edge.
 #include "harness.h"
 
+#include "svdpi.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -55,7 +57,15 @@ struct Probe {
     std::vector<uint64_t> cycles;
 };
 
+struct Fifo {
+    std::string name;
+    int depth, bits;
+    int limit;     // depth that it may behave like
+    int peak = 0;  // most beats in it since the last reset
+};
+
 struct Simulation {
+    std::vector<Fifo> fifos;
     std::unique_ptr<VerilatedContext> context;
     std::unique_ptr<edgellm::Model> model;
     std::vector<Port> ports;
@@ -262,6 +272,21 @@ extern "C" void edgellm_probe_word(int id, int index, long long word) {
     std::memcpy(&p.rows[p.rows.size() - p.bytes + at], &word, std::min(sizeof word, p.bytes - at));
 }
 
+// ---------------------------------------------------------------- called by finn_sim/fifo.sv
+extern "C" int edgellm_fifo_new(int depth, int bits) {
+    Simulation& s = evaluated();
+    s.fifos.push_back({svGetNameFromScope(svGetScope()), depth, bits, depth});
+    return static_cast<int>(s.fifos.size()) - 1;
+}
+
+extern "C" int edgellm_fifo_limit(int id) {
+    Fifo& fifo = evaluated().fifos[id];
+    fifo.peak = 0;
+    return fifo.limit;
+}
+
+extern "C" void edgellm_fifo_peak(int id, int count) { evaluated().fifos[id].peak = count; }
+
 // ---------------------------------------------------------------- called by harness.py
 EDGELLM_API Simulation* edgellm_new(uint32_t seed) {
     auto* s = new Simulation;
@@ -365,6 +390,13 @@ EDGELLM_API int edgellm_advance(Simulation* s, uint64_t cycles, uint64_t idle_li
     }
     return CYCLES_DONE;
 }
+
+EDGELLM_API int edgellm_fifos(const Simulation* s) { return static_cast<int>(s->fifos.size()); }
+EDGELLM_API const char* edgellm_fifo_name(const Simulation* s, int k) { return s->fifos[k].name.c_str(); }
+EDGELLM_API int edgellm_fifo_depth(const Simulation* s, int k) { return s->fifos[k].depth; }
+EDGELLM_API int edgellm_fifo_bits(const Simulation* s, int k) { return s->fifos[k].bits; }
+EDGELLM_API int edgellm_fifo_most(const Simulation* s, int k) { return s->fifos[k].peak; }
+EDGELLM_API void edgellm_fifo_restrict(Simulation* s, int k, int depth) { s->fifos[k].limit = depth; }
 
 EDGELLM_API void edgellm_probe(Simulation* s, int on) { s->probing = on; }
 

@@ -55,6 +55,12 @@ _SIGNATURES: dict[str, tuple[str, str]] = {
     "plan": ("-", "pidq"),
     "seed": ("-", "pQ"),
     "advance": ("i", "pQQ"),
+    "fifos": ("i", "p"),
+    "fifo_name": ("s", "pi"),
+    "fifo_depth": ("i", "pi"),
+    "fifo_bits": ("i", "pi"),
+    "fifo_most": ("i", "pi"),
+    "fifo_restrict": ("-", "pii"),
     "probe": ("-", "pi"),
     "probe_ids": ("Q", "pp"),
     "probe_beats": ("Q", "pi"),
@@ -86,6 +92,17 @@ class Port:
     @property
     def bytes(self) -> int:
         return beat_bytes(1, self.bits)
+
+
+@dataclass(frozen=True, slots=True)
+class Fifo:
+    """A FIFO somewhere in the module."""
+
+    index: int
+    path: str  # names of the instances that hold it, from the top module down
+    depth: int  # beats, as built
+    bits: int  # of a beat
+    peak: int  # most beats in it since the last reset
 
 
 def _from_integers(port: Port, beats: Sequence[int]) -> Rows:
@@ -250,6 +267,21 @@ class Simulation:
             for port in waiting
         ]
         return f"nothing moved for {idle_limit} cycles before cycle {self.cycle}: " + ", ".join(notes)
+
+    def fifos(self) -> list[Fifo]:
+        """FINN's FIFOs in the module, with how full they were."""
+        return [self._fifo(index) for index in range(self._call("fifos"))]
+
+    def _fifo(self, index: int) -> Fifo:
+        path = self._call("fifo_name", index).decode()
+        depth, bits, peak = (self._call(f"fifo_{what}", index) for what in ("depth", "bits", "most"))
+        return Fifo(index, path, depth, bits, peak)
+
+    def restrict(self, fifo: Fifo, depth: int) -> None:
+        """From the next reset on let it hold no more than one of `depth` beats. Raises: UsageError outside 2..its depth."""
+        if not 2 <= depth <= fifo.depth:
+            raise UsageError(f"{fifo.path}: depth {depth}, must be 2 to {fifo.depth}")
+        self._call("fifo_restrict", fifo.index, depth)
 
     def probe(self, on: bool) -> None:
         """Start or stop recording the beats that pass the axis_probe modules."""

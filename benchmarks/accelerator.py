@@ -1,0 +1,91 @@
+"""Accelerators of the shipped models on boards: cycles from RTL simulation, resources counted by Yosys, what was predicted.
+
+    python -m benchmarks.accelerator [CASE ...] [-o FILE]
+
+A case is MODEL@BOARD. Results of other cases stay in FILE; the table of the README is made from it (benchmarks.tables).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.run import context
+from edgellm import catalog, files
+from edgellm.compiler import report
+from edgellm.compiler.compile import compile_model
+from edgellm.compiler.costs import RESOURCES
+from edgellm.progress import track
+from edgellm.sim import load
+from edgellm.sim.accelerator import Accelerator
+from edgellm.synthesis import count
+
+MODELS, BOARDS = ("home-260k", "home-1m", "home-1m-ternary"), ("aup-zu3", "kv260")
+POSITION, PROMPT = 64, 32
+RESULTS = Path("benchmarks/results/accelerator.json")
+DESIGNS = Path("out/bench")
+
+
+def measure(model: str, board: str) -> dict[str, Any]:
+    """Compile, simulate under load, synthesise: one row of the results."""
+    folder = DESIGNS / f"{model}-{board}"
+    start = time.monotonic()
+    compile_model(catalog.find(model), board, folder)
+    device = Accelerator(folder)
+    built = time.monotonic() - start
+    with track("Simulating under load"):
+        start, first = time.monotonic(), device.cycle
+        cycles = load.measure(device, POSITION, PROMPT)
+        speed = (device.cycle - first) / (time.monotonic() - start)
+    counted = count.nodes(folder)
+    told = report.load(folder)
+    return {
+        "model": model,
+        "board": board,
+        **context(),
+        "clock_mhz": told["board"]["clock_mhz"],
+        "slots": told["slots"],
+        "predicted": {"single": told["search"]["single"], "busy": told["search"]["saturated"]},
+        "simulated": cycles.to_dict(),
+        "utilisation": utilisation(told["nodes"], POSITION, cycles.busy),
+        "resources": {name: _resource(told, counted, name) for name in RESOURCES},
+        "tools": {"seconds_to_simulator": round(built), "cycles_per_second": round(speed)},
+    }
+
+
+def utilisation(nodes: list[dict[str, Any]], position: int, cycles: float) -> float:
+    """Share of the multipliers' cycles that hold a multiplication of the model, one token every `cycles`."""
+    works = [row["work"] for row in nodes if row["work"]]
+    macs = sum(work["vectors"] * (work["macs"] + work["macs_per_key"] * (position + 1)) for work in works)
+    return float(macs / (sum(work["macs_per_cycle"] for work in works) * cycles))
+
+
+def _resource(told: dict[str, Any], counted: dict[str, dict[str, int]], name: str) -> dict[str, int]:
+    total = sum(node[name] for node in counted.values())
+    return {"estimated": told["totals"][name], "counted": total, "board": told["board"][name]}
+
+
+def main() -> None:
+    """Measure the cases and merge them into the results."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    every = [f"{model}@{board}" for model in MODELS for board in BOARDS]
+    parser.add_argument("cases", nargs="*", default=every, metavar="CASE", help=f"default: {' '.join(every)}")
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    for case in options.cases:
+        row = measure(*case.split("@"))
+        rows = json.loads(options.output.read_text(encoding="utf-8")) if options.output.exists() else []
+        rows = [old for old in rows if (old["model"], old["board"]) != (row["model"], row["board"])] + [row]
+        order = {name: number for number, name in enumerate(every)}
+        rows.sort(key=lambda one: order.get(f"{one['model']}@{one['board']}", len(order)))
+        files.write_text(options.output, json.dumps(rows, indent=1) + "\n")
+        print(json.dumps(row, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Tables of the README, made from the committed results: `python -m benchmarks.tables` writes them, a test compares."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accelerator import RESULTS
+from edgellm import files
+from edgellm.compiler.columns import TITLES
+
+README = Path("README.md")
+BEGIN, END = "<!-- accelerators: made by benchmarks.tables -->", "<!-- end -->"
+ROWS = "model and board", "slots", "one stream", "all slots busy", "first token", "multipliers used"
+
+
+def accelerators(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown of the accelerators' results."""
+    head = [*ROWS, *(TITLES[name] for name in TITLES)]
+    lines = [head, ["---"] * len(head), *map(_row, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n" + _note(rows) + "\n"
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    simulated, predicted = row["simulated"], row["predicted"]
+    cycles = [f"{simulated[kind]:,.0f} ({predicted[kind]:,})" for kind in ("single", "busy")]
+    resources = [_share(row["resources"][name]) for name in TITLES]
+    first, used = f"{simulated['first_token']:,}", f"{row['utilisation']:.0%}"
+    return [f"{row['model']}, {row['board']}", str(row["slots"]), *cycles, first, used, *resources]
+
+
+def _share(resource: dict[str, int]) -> str:
+    if not resource["board"]:
+        return "-"
+    return f"{resource['counted']:,} ({resource['counted'] / resource['board']:.0%})"
+
+
+def _note(rows: Sequence[dict[str, Any]]) -> str:
+    one = rows[0]["simulated"]
+    runs = sorted({f"commit {row['commit']}, {row['date']}" for row in rows})
+    return (
+        f"Cycles a token at position {one['position']}, simulated (in brackets: derived by the folding search); cycles to the first token of "
+        f"a prompt of {one['prompt']}, simulated; share of the multipliers' cycles with all slots busy, simulated; resources counted by "
+        f"Yosys before place and route, and their share of the board. {'; '.join(runs)}."
+    )
+
+
+def updated(readme: str, rows: Sequence[dict[str, Any]]) -> str:
+    """The README with its table made anew."""
+    table = f"{BEGIN}\n{accelerators(rows)}{END}"
+    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: table, readme, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Write the README's tables."""
+    rows = json.loads(RESULTS.read_text(encoding="utf-8"))
+    files.write_text(README, updated(README.read_text(encoding="utf-8"), rows))
+
+
+if __name__ == "__main__":
+    main()

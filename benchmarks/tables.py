@@ -41,11 +41,13 @@ def _share(resource: dict[str, int]) -> str:
 def _note(rows: Sequence[dict[str, Any]]) -> str:
     one = rows[0]["simulated"]
     runs = sorted({f"commit {row['commit']}, {row['date']}" for row in rows})
-    return (
-        f"Cycles a token at position {one['position']}, simulated (in brackets: derived by the folding search); cycles to the first token of "
-        f"a prompt of {one['prompt']}, simulated; share of the multipliers' cycles with all slots busy, simulated; resources counted by "
-        f"Yosys before place and route, and their share of the board. {'; '.join(runs)}."
+    told = (
+        f"Cycles a token at position {one['position']}, simulated (in brackets: derived by the folding search)",
+        f"cycles to the first token of a prompt of {one['prompt']}, simulated",
+        "share of the multipliers' cycles with all slots busy, simulated",
+        "resources counted by Yosys before place and route, and their share of the board",
     )
+    return f"{'; '.join(told)}. {'; '.join(runs)}."
 
 
 def updated(readme: str, rows: Sequence[dict[str, Any]]) -> str:

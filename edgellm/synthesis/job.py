@@ -1,7 +1,7 @@
 """One run of Yosys, in a process of its own: `python job.py REQUEST`, from the folder of the sources.
 
-REQUEST is a JSON file: {sources, top, family, cells}. The number of cells by type goes to the file `cells`, Yosys' own
-log to standard output.
+REQUEST is a JSON file: {sources, top, family, cells, netlist}. The number of cells by type goes to the file `cells`, the netlist
+for nextpnr to the file `netlist` where one is asked for (family ecp5), Yosys' own log to standard output.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+ECP5 = "ecp5"
+
 
 def commands(request: dict[str, Any], statistics: Path) -> list[str]:
-    """Yosys commands: SystemVerilog through slang, then the Xilinx flow without pads and clock buffers."""
+    """Yosys commands: SystemVerilog through slang, then the flow of the family; Xilinx without pads and clock buffers."""
     sources = " ".join(request["sources"])
     top, family = request["top"], request["family"]
     uram = " -uram" if family == "xcup" else ""
+    xilinx = f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf{uram} -top {top}"
     return [
         f"read_slang --threads 1 --top {top} -DSYNTHESIS {sources}",
-        f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf{uram} -top {top}",
+        f"synth_ecp5 -top {top}" if family == ECP5 else xilinx,
         f"tee -q -o {statistics} stat -json",
+        *([f"write_json {request['netlist']}"] if "netlist" in request else []),
     ]
 
 

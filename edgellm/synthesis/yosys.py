@@ -19,7 +19,7 @@ from edgellm.errors import CompileError, ToolMissing
 from edgellm.synthesis import job, netlist
 from edgellm.synthesis.dependencies import Library
 
-KIND, CELLS = "yosys", "cells.json"
+KIND, CELLS, NETLIST = "yosys", "cells.json", "netlist.json"
 FAMILIES = {"xc7": "xc7", "xcz": "xcup", "xck": "xcup"}  # beginning of a part's name -> Yosys' family
 STAND_FOR_TOP = "the_top"
 
@@ -51,7 +51,7 @@ def count(library: Library, module: str, kind: str) -> dict[str, int]:
     key = _key(library, sources, module, kind)
 
     def synthesise(work: Path) -> None:
-        _run(library.folder, {"sources": sources, "top": module, "family": kind}, work)
+        synthesise_into(work, library, module, kind)
 
     folder = cache.fetch(KIND, key, synthesise)
     return netlist.resources(json.loads((folder / CELLS).read_text(encoding="utf-8")))
@@ -68,16 +68,21 @@ def _key(library: Library, sources: list[str], module: str, kind: str) -> str:
     return state.hexdigest()[:32]
 
 
-def _run(folder: Path, request: dict[str, object], work: Path) -> None:
-    """A process of its own: its memory goes with it, and several can run at once."""
-    asked = work / "request.json"
-    asked.write_text(json.dumps({**request, "cells": str(work.resolve() / CELLS)}), encoding="utf-8")
+def synthesise_into(work: Path, library: Library, module: str, kind: str, netlist: bool = False) -> None:
+    """Run Yosys on `module` and leave the number of its cells, and the netlist if wanted, in the folder `work`.
+
+    In a process of its own: its memory goes with it, and several can run at once. Raises: CompileError.
+    """
+    asked, place = work / "request.json", work.resolve()
+    request = {"sources": library.closure(module), "top": module, "family": kind, "cells": str(place / CELLS)}
+    more = {"netlist": str(place / NETLIST)} if netlist else {}
+    asked.write_text(json.dumps({**request, **more}), encoding="utf-8")
     command = [sys.executable, job.__file__, str(asked.resolve())]
     with (work / "log.txt").open("w", encoding="utf-8") as log:
         code = subprocess.run(
-            command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=False
+            command, cwd=library.folder, stdout=log, stderr=subprocess.STDOUT, check=False
         ).returncode
     if code:
         lines = (work / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
         told = [line for line in lines if "error" in line.lower()] or lines[-5:]
-        raise CompileError(f"{request['top']}: Yosys failed (exit {code}):\n" + "\n".join(told[:10]))
+        raise CompileError(f"{module}: Yosys failed (exit {code}):\n" + "\n".join(told[:10]))

@@ -68,6 +68,20 @@ def test_words_of_too_few_lines_go(tmp_path, plan_file):
     assert writer.rejected["rare words"] == 6
 
 
+def test_words_that_become_rare_by_that_stay(tmp_path, plan_file):
+    writer = build(Author(), tmp_path, read_plan(plan_file), seen_in=2)
+    chain = ["one two", "two three", "three four", "four five", "five five"]
+    assert writer._common_words_only(chain) == chain[1:]
+
+
+def test_nothing_kept_is_an_error_and_leaves_no_file(tmp_path, plan_file):
+    writer = build(Author(), tmp_path, read_plan(plan_file), seen_in=2)
+    expected = r"out.txt: no text passed the checks \(too short or too long 6, rare words 6\): raise prompts or samples"
+    with pytest.raises(UsageError, match=expected):
+        write(writer, tmp_path / "out.txt")
+    assert not (tmp_path / "out.txt").exists()
+
+
 def test_work_goes_on_where_it_stopped(tmp_path, plan_file):
     plan = read_plan(plan_file)
     first = build(Author(), tmp_path, plan, prompts=4).run()

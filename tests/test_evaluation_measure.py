@@ -1,5 +1,7 @@
 """A set through a reader: every outcome in its place."""
 
+import dataclasses
+
 import pytest
 from evaluation_model import COMMAND, RIGHT, Scripted, case_set
 from toy import EOS, write_model
@@ -62,6 +64,12 @@ def test_progress_shows_exact_matches(codec, capsys):
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("Trying  [")
     assert last.endswith("exact 50.0 %")
+
+
+def test_progress_of_documents_shows_no_answers(codec, capsys):
+    chosen = dataclasses.replace(case_set(Case(5, "", "stop")), commands=False)
+    measure(Scripted(Reading([], 1.0)), codec, chosen, "Trying")
+    assert "exact" not in capsys.readouterr().err
 
 
 def test_a_report_as_json(codec):

@@ -56,6 +56,11 @@ def test_plain_text_is_right_as_a_whole():
     assert [text(got, case).wrong for got in ("one two", "one")] == ["", "text"]
 
 
+def test_documents_without_a_prompt_are_not_judged_as_answers():
+    case = Case(1, "", "one two")
+    assert score([text("one two", case)]).keys() <= {"lines", "loss", "bits_per_byte"}
+
+
 def test_text_that_goes_on_is_right_up_to_where_it_stops():
     case = Case(1, "p", "one two", ends=False)
     assert [text(got, case).exact for got in ("one two three", "one two", "one tw")] == [True, True, False]

@@ -68,6 +68,13 @@ def test_scores_of_the_integer_model_and_its_float_twin():
     assert "The float student's exact match on the same sets: 97.2 (held-out expansions)." in text
 
 
+def test_a_text_model_is_compared_by_its_bits():
+    integer, twin = ({"valid": {"lines": 5, "bits_per_byte": bits}} for bits in (0.9, 0.875))
+    text = card.render(manifest(metrics={"integer": integer, "float": twin}), {})
+    assert "| valid | 5 | 0.900 |" in text
+    assert "The float student's bits/byte on the same sets: 0.875 (valid)." in text
+
+
 def test_sets_may_measure_different_things():
     scores = {"heldout": {"lines": 5, "exact": SHARE, "reply": SHARE}, "free": {"lines": 4, "exact": SHARE}}
     text = card.render(manifest(metrics={"integer": scores}), {})

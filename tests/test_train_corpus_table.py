@@ -12,7 +12,7 @@ from edgellm.train import config
 pytestmark = pytest.mark.train
 
 HELP = Path(__file__).parent.parent / "examples" / "help" / "config.toml"
-STORIES = HELP.parent.parent / "stories" / "config.toml"
+HOUSEHOLD = HELP.parents[2] / "models" / "household-260k" / "config.toml"
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_text_with_everything(load, tmp_path):
     )
 
 
-@pytest.mark.parametrize("path", [HELP, STORIES])
+@pytest.mark.parametrize("path", [HELP, HOUSEHOLD])
 def test_the_examples_are_valid(path):
     assert config.load(path).corpus.licence
 

@@ -22,7 +22,7 @@ examples:
   edgellm eval home-260k
   edgellm eval home-260k --sets heldout,free -o out/eval       metrics.json, confusion.png, errors.tsv
   edgellm eval home-260k --sets free --backend golden --limit 5
-  edgellm eval runs/stories/model --data my-lines.jsonl        lines of {"prompt": "...", "completion": "..."}
+  edgellm eval runs/help/model --data my-lines.jsonl           lines of {"prompt": "...", "completion": "..."}
 """
 HINT = "pip install 'edgellm[eval]'"
 LEAST_WIDTH = 110  # columns of a table that goes into a file or a pipe

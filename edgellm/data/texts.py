@@ -54,7 +54,7 @@ class TextSettings:
     prompts: int = 100  # titles, of those that the plan can make
     samples: int = 12  # texts for each
     least: float = -0.9  # mean log-likelihood of a token, nats
-    seen_in: int = 4  # lines that a word must occur in
+    seen_in: int = 2  # lines that a word must occur in
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -136,22 +136,30 @@ class TextWriter:
         return reason is None
 
     def _common_words_only(self, lines: list[str]) -> list[str]:
-        """Without the lines that hold a word of too few lines, until there is none."""
-        while rare := rare_words(lines, self.settings.seen_in):
-            kept = [line for line in lines if rare.isdisjoint(re.findall(r"[a-z']+", line.lower()))]
-            self.rejected["rare words"] += len(lines) - len(kept)
-            lines = kept
-        return lines
+        """Without the lines that hold a word of too few lines.
+
+        Once only: the words that become rare by this stay, else one line after another would go.
+        """
+        rare = rare_words(lines, self.settings.seen_in)
+        kept = [line for line in lines if rare.isdisjoint(re.findall(r"[a-z']+", line.lower()))]
+        self.rejected["rare words"] += len(lines) - len(kept)
+        return kept
 
 
 def write(writer: TextWriter, output: Path) -> dict[str, Any]:
-    """Run, write the lines to `output` and their provenance to the .json beside it; returns the provenance."""
+    """Run, write the lines to `output` and their provenance to the .json beside it; returns the provenance.
+
+    UsageError: no text was kept; nothing is written.
+    """
     lines = writer.run()
+    if not lines:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in writer.rejected.most_common())
+        raise UsageError(f"{output}: no text passed the checks ({reasons}): raise prompts or samples")
     about = {
         "edgellm": __version__,
         "lines": len(lines),
         "bytes": sum(len(line) + 1 for line in lines),
-        "rejected": dict(writer.rejected.most_common()),
+        "rejected": dict((+writer.rejected).most_common()),
         "settings": asdict(writer.settings),
         "prompt": writer.plan.prompt,
         "titles": list(writer.plan.titles),

@@ -55,7 +55,8 @@ def measure(reader: Reader, codec: Codec, chosen: CaseSet, title: str) -> SetRep
             text, tokens = codec.text(reading.answer), len(examples[index].expected)
             outcomes[index] = Outcome(chosen.cases[index], chosen.commands, text, tokens, reading.nats)
             done, right = done + 1, right + outcomes[index].exact
-            bar.advance(exact=f"{100 * right / done:.1f} %")
+            shown = {"exact": f"{100 * right / done:.1f} %"} if chosen.answers else {}
+            bar.advance(1, **shown)
     return SetReport(chosen, tuple(outcomes))
 
 

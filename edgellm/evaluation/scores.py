@@ -77,12 +77,14 @@ def score(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """All measures of at least one outcome of one set; what cannot be measured is left out.
 
     `too_long` counts the lines that the context cannot hold, `loss` is in nats a token and `bits_per_byte` a byte of the
-    expected text, `intent`, `exact`, `reply` are `share`, `slots` is `slot_scores`.
+    expected text, `intent`, `exact`, `reply` are `share` (none of them where no case has a prompt), `slots` is `slot_scores`.
     """
     report: dict[str, Any] = {"lines": len(outcomes)}
     if too_long := sum(not outcome.fits for outcome in outcomes):
         report["too_long"] = too_long
     report |= _losses([outcome for outcome in outcomes if outcome.fits])
+    if not any(outcome.case.prompt for outcome in outcomes):
+        return report  # documents: no prompt says which one is meant
     exact = share(sum(outcome.exact for outcome in outcomes), len(outcomes))
     if not outcomes[0].commands:
         return report | {"exact": exact}

@@ -53,6 +53,11 @@ class CaseSet:
         """Name for a reader."""
         return LABELS.get(self.name, self.name)
 
+    @property
+    def answers(self) -> bool:
+        """Whether any case asks for something: documents without a prompt cannot be guessed, only predicted."""
+        return any(case.prompt for case in self.cases)
+
     def where(self, case: Case) -> str:
         """`file:line`, for messages."""
         return f"{self.path}:{case.number}"

@@ -106,12 +106,16 @@ def _twin_text(metrics: Mapping[str, Any]) -> str:
     """What quantisation cost, where it was measured."""
     if "float" not in metrics:
         return ""
-    pairs = [
-        f"{metrics['float'][name]['exact']['percent']} ({LABELS.get(name, name)})"
-        for name in metrics["integer"]
-        if name in metrics["float"]
+    pairs = {LABELS.get(name, name): metrics["float"].get(name, {}) for name in metrics["integer"]}
+    exact = [f"{scores['exact']['percent']} ({name})" for name, scores in pairs.items() if "exact" in scores]
+    if exact:
+        return f"The float student's exact match on the same sets: {', '.join(exact)}."
+    lengths = [
+        f"{scores['bits_per_byte']:.3f} ({name})"
+        for name, scores in pairs.items()
+        if "bits_per_byte" in scores
     ]
-    return f"The float student's exact match on the same sets: {', '.join(pairs)}."
+    return f"The float student's bits/byte on the same sets: {', '.join(lengths)}." if lengths else ""
 
 
 def _table(header: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from brevitas.core.function_wrapper import TensorClamp
 from brevitas.nn import QuantEmbedding, QuantIdentity, QuantLinear
 from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Int8WeightPerTensorFloat
 from torch import Tensor, nn
@@ -50,6 +51,9 @@ def linear(inputs: int, unit: Tensor, bits: int, largest: int = MULT_MAX) -> Qua
     class GridWeight(Int8WeightPerChannelFloat):  # type: ignore[misc]
         bit_width = bits
         scaling_impl = GridScaling(unit, bits, largest)
+        tensor_clamp_impl = (
+            TensorClamp  # what saturates passes no gradient: else its overshoot falls on the scale
+        )
 
     return QuantLinear(inputs, len(unit), bias=False, weight_quant=GridWeight)
 

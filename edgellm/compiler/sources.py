@@ -10,7 +10,7 @@ from finn.util.basic import getHWCustomOp
 from finn.util.settings import get_settings
 
 from edgellm import resources
-from edgellm.compiler import rtl_library, weights
+from edgellm.compiler import rtl_library, ternary, weights
 from edgellm.errors import CompileError
 
 RTL, SIMULATION, MEMORY, TOP = "rtl", "sim", "mem", "top.sv"
@@ -29,8 +29,11 @@ def collect(model: Any, out: Path) -> tuple[list[str], list[str]]:
     texts: dict[str, str] = {}
     for node in model.graph.node:
         op = getHWCustomOp(node)
-        for path in _files(op):
-            _add(texts, path.name, _text(path, op))
+        own = {path.name: _text(path, op) for path in _files(op)}
+        if node.op_type == "MVAU_rtl" and op.weight_bits() == ternary.BITS:
+            own = ternary.files(own)
+        for name, text in own.items():
+            _add(texts, name, text)
         if node.op_type == "MVAU_rtl":
             _add(texts, f"{weights.module_name(node.name)}.v", weights.joined(op))
         _copy_memories(op, out / MEMORY)

@@ -60,6 +60,16 @@ def test_products_a_multiplier_block(dsp: str, bits: int, products: int) -> None
 def test_matmul_dsps() -> None:
     assert costs.matmul_dsps("DSP48E2", 12, 16, 4) == 64
     assert costs.matmul_dsps("DSP48E2", 16, 8, 4) == 48
+    assert costs.matmul_dsps("DSP48E2", 16, 8, 2) == 0
+
+
+def test_ternary_units_are_made_of_luts() -> None:
+    # Yosys: 2458, 8187, 6480 and 4014 LUTs without the weight memory
+    for pe, simd, counted in ((16, 8, 2458), (32, 16, 8187), (64, 4, 6480), (8, 32, 4014)):
+        cost = costs.matmul("DSP48E2", 64, 64, 1, pe, simd, 2, 15)
+        stream = 60 + 2 * pe * simd + costs.lutram(64 * 64 // (pe * simd), 2 * pe * simd)
+        assert abs(cost.lut - stream - counted) <= 0.06 * counted
+        assert cost.dsp == 0
 
 
 def test_adding_costs() -> None:

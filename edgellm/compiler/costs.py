@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+TERNARY = 2  # bits of weights that are multiplied without DSPs
 LUTRAM_ROWS = 64  # memories up to here are distributed
 PACKED_WIDTH = {"DSP48E1": 25, "DSP48E2": 27}  # of the multiplier port that FINN packs several weights into
 RESOURCES = ("lut", "ff", "dsp", "bram18", "uram")
@@ -70,18 +71,23 @@ def products_per_dsp(dsp: str, weight_bits: int, activation_bits: int = 8) -> in
 
 
 def matmul_dsps(dsp: str, pe: int, simd: int, weight_bits: int) -> int:
-    """Multiplier blocks of a PE x SIMD MVAU."""
+    """Multiplier blocks of a PE x SIMD MVAU; ternary weights need none."""
+    if weight_bits == TERNARY:
+        return 0
     return ceil(pe / products_per_dsp(dsp, weight_bits)) * simd
 
 
 def matmul(
     dsp: str, rows: int, cols: int, sets: int, pe: int, simd: int, weight_bits: int, acc_bits: int
 ) -> Cost:
-    """FINN's MVAU_rtl with its weight memory: replay buffer, packed multipliers, adder trees, output queue."""
+    """FINN's MVAU_rtl with its weight memory: replay buffer, packed multipliers or ternary adders, output queue."""
     width, depth = pe * simd * weight_bits, sets * rows * cols // (pe * simd)
     replay = 40 + lutram(rows // simd, simd * 8)
     lanes = pe * (simd * 3 + (simd - 1) * (weight_bits + 10) // 2 + acc_bits)
     stream = 60 + width + lutram(depth, width)
+    if weight_bits == TERNARY:
+        lut, ff = 150 + 43 * pe + 13 * pe * simd, 347 + 109 * pe + 15 * pe * simd
+        return Cost(lut=lut + stream, ff=ff + 2 * width, bram18=bram18(depth, width))
     return Cost(
         lut=replay + lanes + stream,
         ff=200 + simd * 10 + lanes + 2 * width,

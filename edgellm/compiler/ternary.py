@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 
 from edgellm.compiler import rtl_library
+from edgellm.compiler.costs import TERNARY as BITS  # weights of which the contract uses -1, 0 and 1
 from edgellm.errors import CompileError
 
 FINN_CORE_FILES = ("mvu.sv", "add_multi.sv")  # what the ternary core does without
-BITS = 2  # weights of which the contract uses -1, 0 and 1
 CORE = "ternary_mvu"  # hw/rtl
 UNIT, OWN_UNIT, FINN_CORE = "mvu_vvu_axi", "ternary_mvu_axi", "mvu"
 _UNIT, _CORE = re.compile(rf"\b{UNIT}\b"), re.compile(rf"\b{FINN_CORE} #\(")

@@ -5,13 +5,14 @@ HOST := .venv/host/bin
 JOBS ?= 2
 HOST_TESTS := not train and not fpga and not sim and not campaign
 
-.PHONY: help setup demo test lint bench curves clean
+.PHONY: help setup demo test lint bench curves ecp5 clean
 
 help:
 	@echo "make demo    set up, then show one model answering on the CPU and on the simulated FPGA with the same tokens"
 	@echo "make test    set up, then lint and run all tests in both environments"
 	@echo "make setup   build the two virtual environments in .venv"
 	@echo "make bench   cycles and tokens per second, beside llama.cpp when xllamacpp is installed"
+	@echo "make ecp5    place and route for a Lattice ECP5: the clock of each main block, and a bitstream of the whole (an hour)"
 	@echo "make curves  size against quality of a pruned student: RUN=runs/home-260k CONFIG=recipe (half an hour; goes on if stopped)"
 	@echo "make lint    ruff, mypy (SystemVerilog is linted by the tests)"
 	@echo "make clean   remove .venv and outputs (the build cache: edgellm cache clear)"
@@ -44,6 +45,9 @@ CURVES ?= out/curves/$(notdir $(RUN))
 
 curves: setup
 	@$(WORKSTATION)/edgellm prune $(RUN) --config $(CONFIG) -o $(CURVES) --tokens 500000 --lines 100
+
+ecp5: setup
+	@$(WORKSTATION)/python -m benchmarks.ecp5
 
 clean:
 	rm -rf .venv out runs build dist *.egg-info

@@ -3,6 +3,7 @@
 # mypy: disallow-any-unimported=False
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from edgellm.errors import CompileError
 RTL, SIMULATION, MEMORY, TOP = "rtl", "sim", "mem", "top.sv"
 # of hw/rtl/finn_sim, for what Verilator rejects or is slow with
 STAND_INS = ("add_multi.sv", "fifo.sv", "mvu.sv")
+_DIRECTIVE = re.compile(
+    r"^`default_nettype .*\n", re.MULTILINE
+)  # FINN has it inside of modules, where slang forbids it
 UNUSED = ("fifo_gauge.sv",)  # FINN's FIFO measurement, off outside its own simulations
 
 
@@ -61,7 +65,7 @@ def _files(op: Any) -> list[Path]:
 
 def _text(path: Path, op: Any) -> str:
     """A file's text, with the path of the weight file made relative."""
-    text = path.read_text(encoding="utf-8")
+    text = _DIRECTIVE.sub("", path.read_text(encoding="utf-8"))
     if path.name == "memstream.sv":
         return weights.portable_memstream(text)
     folder = op.get_nodeattr("code_gen_dir_ipgen")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 
 from edgellm.compiler import rtl_library
-from edgellm.compiler.costs import TERNARY as BITS  # weights of which the contract uses -1, 0 and 1
 from edgellm.errors import CompileError
 
 FINN_CORE_FILES = ("mvu.sv", "add_multi.sv")  # what the ternary core does without

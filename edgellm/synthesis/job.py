@@ -21,7 +21,7 @@ def commands(request: dict[str, Any], statistics: Path) -> list[str]:
     uram = " -uram" if family == "xcup" else ""
     xilinx = f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf{uram} -top {top}"
     return [
-        f"read_slang --threads 1 --top {top} -DSYNTHESIS {sources}",
+        f"read_slang --threads 1 --allow-use-before-declare --top {top} -DSYNTHESIS {sources}",
         f"synth_ecp5 -top {top}" if family == ECP5 else xilinx,
         f"tee -q -o {statistics} stat -json",
         *([f"write_json {request['netlist']}"] if "netlist" in request else []),

@@ -15,8 +15,8 @@ from typing import Any
 
 from benchmarks.run import context
 from edgellm import catalog, files
+from edgellm.compiler.budget import Goal
 from edgellm.compiler.compile import compile_model
-from edgellm.compiler.search import Goal
 from edgellm.progress import track
 from edgellm.sim import design
 from edgellm.synthesis import ecp5

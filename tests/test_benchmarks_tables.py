@@ -1,0 +1,54 @@
+"""The README's table of the accelerators is made from the committed results, never typed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from benchmarks import tables
+from benchmarks.accelerator import RESULTS, utilisation
+
+ROOT = Path(__file__).parent.parent
+ROW = {
+    "model": "m",
+    "board": "b",
+    "slots": 8,
+    "commit": "abc",
+    "date": "2026-01-02",
+    "clock_mhz": 200,
+    "predicted": {"single": 1000, "busy": 200},
+    "simulated": {"single": 1010.4, "busy": 201.2, "first_token": 9000, "position": 64, "prompt": 32},
+    "utilisation": 0.756,
+    "resources": {
+        name: {"estimated": 1, "counted": 50, "board": there}
+        for name, there in zip(("lut", "ff", "dsp", "bram18", "uram"), (100, 100, 100, 100, 0), strict=True)
+    },
+}
+
+
+def test_a_row_has_simulated_and_derived_cycles_and_counted_resources():
+    row = tables.accelerators([ROW]).splitlines()[2]
+    assert row.startswith("| m, b | 8 | 1,010 (1,000) | 201 (200) | 9,000 | 76% |")
+    assert row.endswith("| 50 (50%) | 50 (50%) | 50 (50%) | 50 (50%) | - |")
+
+
+def test_only_what_is_between_the_marks_changes():
+    text = f"before\n{tables.BEGIN}\nstale\n{tables.END}\nafter\n"
+    made = tables.updated(text, [ROW])
+    assert made.startswith(f"before\n{tables.BEGIN}\n| ")
+    assert made.endswith(f"\n{tables.END}\nafter\n")
+    assert "stale" not in made
+    assert tables.updated(made, [ROW]) == made
+
+
+def test_the_readme_is_up_to_date():
+    readme, rows = (ROOT / "README.md").read_text(), json.loads((ROOT / RESULTS).read_text())
+    assert re.search(f"{tables.BEGIN}.*{tables.END}", readme, re.DOTALL)
+    assert tables.updated(readme, rows) == readme
+
+
+def test_utilisation_is_work_over_what_the_multipliers_could():
+    work = {"vectors": 2, "macs": 100, "macs_per_key": 0, "macs_per_cycle": 4}
+    keys = {"vectors": 1, "macs": 0, "macs_per_key": 10, "macs_per_cycle": 6}
+    nodes = [{"work": work}, {"work": keys}, {"work": None}]
+    assert utilisation(nodes, 9, 50.0) == pytest.approx((200 + 100) / (10 * 50))

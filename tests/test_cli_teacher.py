@@ -7,6 +7,7 @@ import pytest
 import tiny_llama
 
 from edgellm.cli.main import main
+from edgellm.data.texts import TextWriter
 
 pytestmark = pytest.mark.train
 
@@ -56,13 +57,24 @@ def test_paraphrase(capsys, tmp_path, corpus, teacher):
     assert (tmp_path / "out.tsv.work.jsonl").read_bytes() == work
 
 
-def test_write(capsys, tmp_path, teacher):
+def test_write(capsys, tmp_path, teacher, monkeypatch):
+    line = "What is a cup? A cup is used to drink."
+    monkeypatch.setattr(TextWriter, "run", lambda _: [line])  # the tiny teacher writes noise
     out = tmp_path / "household.txt"
-    assert main(["write", "-o", str(out), "--teacher", teacher, "--prompts", "1", "--samples", "2"]) == 0
-    printed = capsys.readouterr().out
-    assert "rejected because" in printed
-    assert printed.endswith(f"wrote 0 lines to {out}\n")
+    command = ["write", "-o", str(out), "--teacher", teacher, "--prompts", "1", "--samples", "2"]
+    assert main(command) == 0
+    assert capsys.readouterr().out.endswith(f"wrote 1 lines to {out}\n")
+    assert out.read_text() == line + "\n"
     assert json.loads((tmp_path / "household.json").read_text())["titles"][0] == "What is {thing}?"
+
+
+def test_a_teacher_that_writes_noise(capsys, tmp_path, teacher):
+    out = tmp_path / "household.txt"
+    told = failure(capsys, "write", "-o", str(out), "--teacher", teacher, "--prompts", "1", "--samples", "2")
+    assert told.splitlines()[-1] == (
+        f"edgellm: error: {out}: no text passed the checks (cut off 2): raise prompts or samples"
+    )
+    assert not out.exists()
 
 
 def test_a_teacher_that_was_not_fetched(capsys, tmp_path, corpus, monkeypatch):

@@ -153,7 +153,7 @@ def write(writer: TextWriter, output: Path) -> dict[str, Any]:
     """
     lines = writer.run()
     if not lines:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in writer.rejected.most_common())
+        reasons = ", ".join(f"{reason} {count}" for reason, count in (+writer.rejected).most_common())
         raise UsageError(f"{output}: no text passed the checks ({reasons}): raise prompts or samples")
     about = {
         "edgellm": __version__,

@@ -45,10 +45,10 @@ def export_qonnx(checkpoint: Path, path: Path) -> None:
 
 def _brevitas_export(model: Any, sample: Any) -> bytes:
     """The exporter of torch.onnx with dynamo drops Brevitas' quantisers, so the TorchScript one is asked for."""
-    from brevitas.export import export_qonnx as brevitas_export
-
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from brevitas.export import export_qonnx as brevitas_export
+
         place = Path(folder) / "model.onnx"
         brevitas_export(model, sample, export_path=str(place), dynamo=False)
         return place.read_bytes()

@@ -51,9 +51,8 @@ def linear(inputs: int, unit: Tensor, bits: int, largest: int = MULT_MAX) -> Qua
     class GridWeight(Int8WeightPerChannelFloat):  # type: ignore[misc]
         bit_width = bits
         scaling_impl = GridScaling(unit, bits, largest)
-        tensor_clamp_impl = (
-            TensorClamp  # what saturates passes no gradient: else its overshoot falls on the scale
-        )
+        # What saturates passes no gradient: else its overshoot falls on the scale
+        tensor_clamp_impl = TensorClamp
 
     return QuantLinear(inputs, len(unit), bias=False, weight_quant=GridWeight)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgellm import resources
-from edgellm.compiler import ternary
+from edgellm.compiler import costs, ternary
 from edgellm.errors import CompileError
 from edgellm.sim import streams, verilator
 from edgellm.sim.harness import Simulation
@@ -51,7 +51,7 @@ def top(unit: str) -> str:
     ports, units = ["input logic ap_clk", "input logic ap_rst_n"], []
     for k, (rows, cols, pe, simd, bits, signed) in enumerate(SHAPES):
         ports.append(port(f"in{2 * k}", padded(simd * bits), True))
-        ports.append(port(f"in{2 * k + 1}", padded(pe * simd * ternary.BITS), True))
+        ports.append(port(f"in{2 * k + 1}", padded(pe * simd * costs.TERNARY), True))
         ports.append(port(f"out{k}", padded(pe * ACC), False))
         units.append(
             f"{unit} #(.IS_MVU(1), .VERSION(2), .MW({rows}), .MH({cols}), .PE({pe}), .SIMD({simd}), "
@@ -99,7 +99,7 @@ def run(simulator: Simulation, stall: float, seed: int = 5) -> list[int]:
     for k, (rows, cols, pe, simd, bits, signed) in enumerate(SHAPES):
         x, folds, sums = stimulus(rng, rows, cols, pe, simd, bits, signed, 9)
         simulator.push(f"in{2 * k}", streams.pack(x.reshape(-1, simd), bits))
-        simulator.push(f"in{2 * k + 1}", streams.pack(folds, ternary.BITS))
+        simulator.push(f"in{2 * k + 1}", streams.pack(folds, costs.TERNARY))
         expected.append(sums)
     start = simulator.cycle
     goal = {f"out{k}": len(sums) for k, sums in enumerate(expected)}

@@ -11,7 +11,7 @@ from finn.util.basic import getHWCustomOp
 from finn.util.settings import get_settings
 
 from edgellm import resources
-from edgellm.compiler import rtl_library, ternary, weights
+from edgellm.compiler import costs, rtl_library, ternary, weights
 from edgellm.errors import CompileError
 
 RTL, SIMULATION, MEMORY, TOP = "rtl", "sim", "mem", "top.sv"
@@ -34,7 +34,7 @@ def collect(model: Any, out: Path) -> tuple[list[str], list[str]]:
     for node in model.graph.node:
         op = getHWCustomOp(node)
         own = {path.name: _text(path, op) for path in _files(op)}
-        if node.op_type == "MVAU_rtl" and op.weight_bits() == ternary.BITS:
+        if node.op_type == "MVAU_rtl" and op.weight_bits() == costs.TERNARY:
             own = ternary.files(own)
         for name, text in own.items():
             _add(texts, name, text)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from benchmarks import tables
 from benchmarks.accelerator import RESULTS, utilisation
 

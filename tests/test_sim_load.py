@@ -25,9 +25,12 @@ class Metronome:
 
     def __init__(self) -> None:
         self.design, self.cycle = Shape(), 0
+        self.filled: dict[int, int] = {}
         self.waiting: dict[int, tuple[int, int]] = {}  # slot -> cycle of the first token, tokens
 
-    def submit(self, slot: int, prompt: list[int], tokens: int) -> None:
+    def submit(self, slot: int, prompt: list[int], tokens: int, start: int = 0) -> None:
+        assert start <= self.filled.get(slot, 0)
+        self.filled[slot] = start + len(prompt) + tokens - 1
         self.cycle += 10 * len(prompt)
         self.waiting[slot] = self.cycle, tokens
 

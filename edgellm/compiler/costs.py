@@ -96,9 +96,16 @@ def matmul(
     )
 
 
-def rms_norm(n: int, pe: int) -> Cost:
+def rms_norm(n: int, pe: int, dsp: str) -> Cost:
+    """One of the two products of a lane has a factor of 26 bits, which takes two MULT18."""
     rows, width = 2 * n // pe, pe * 16
-    return Cost(lut=575 + 42 * pe, ff=440 + 89 * pe, dsp=2 * pe, bram18=bram18(rows, width), source=FIT)
+    return Cost(
+        lut=575 + 42 * pe,
+        ff=440 + 89 * pe,
+        dsp=products * pe,
+        bram18=bram18(rows, width),
+        source=FIT,
+    )
 
 
 def requantise(n: int, pe: int, sets: int, entry_bits: int, adds: bool) -> Cost:
@@ -127,16 +134,21 @@ def attention(
     pt: int,
     om: int,
     ultra: bool,
+    dsp: str,
     kv_bits: int = 8,
 ) -> Cost:
-    """`memories`: layers times slots; `ultra`: keys and values in UltraRAM; the logic is that of 8 bits."""
+    """`memories`: layers times slots; `ultra`: keys and values in UltraRAM; the logic is that of 8 bits.
+
+    Every product is wider than a MULT18 and takes two.
+    """
     group = heads // kv_heads
     products = ceil(group / 2) * head_dim * pt  # two products share a multiplier block
     rows, width = memories * kv_heads * ceil(context / pt), pt * head_dim * kv_bits
     return Cost(
         lut=1620 + 120 * products,
         ff=3130 + 132 * products,
-        dsp=2 * products + group * pt + om,  # scores and mean, distance to table index, scaling
+        dsp=(1 if dsp in PACKED_WIDTH else 2)
+        * (2 * products + group * pt + om),  # scores and mean, distance to table index, scaling
         bram18=0 if ultra else 2 * bram18(rows, width),
         uram=2 * uram(rows, width) if ultra else 0,
         source=FIT,

@@ -108,7 +108,7 @@ def _requantise(n: Callable[[Architecture], int], layer: str, adds: bool) -> Cal
 
 
 def _norm(d: Design, f: Folding, node: str) -> dict[str, Cost]:
-    return {node: costs.rms_norm(d.arch.width, f(node))}
+    return {node: costs.rms_norm(d.arch.width, f(node), d.dsp)}
 
 
 def _rope(d: Design, f: Folding, node: str) -> dict[str, Cost]:
@@ -120,7 +120,7 @@ def _attention(d: Design, f: Folding, node: str) -> dict[str, Cost]:
     memories = a.layers * d.slots
     shape = a.heads, a.kv_heads, a.head_dim, a.context, memories, f(node, "PT"), f(node, "OM")
     return {
-        node: costs.attention(*shape, d.ultra, d.widths.kept.kv),
+        node: costs.attention(*shape, d.ultra, d.dsp, d.widths.kept.kv),
         "tag_fork": costs.fork(2, 40),
         "selector_fork": costs.fork(SELECTORS, 8),
         "sequencer": costs.sequencer(d.slots),

@@ -12,7 +12,6 @@ from edgellm.compiler import costs, estimate, probes, timing, work
 from edgellm.compiler.boards import Board
 from edgellm.compiler.costs import FORMULA, Cost
 from edgellm.compiler.folding import Folding, matmul_shapes
-from edgellm.compiler.ops import Block
 from edgellm.numerics import workload
 from edgellm.numerics.model import Architecture
 
@@ -61,12 +60,12 @@ def _linear_macs(model: Any) -> int:
     shapes = (
         getHWCustomOp(node).dimensions() for node in model.graph.node if node.op_type.startswith("MVAU")
     )
-    return sum(rows * cols * sets for rows, cols, sets, *_ in shapes)
+    return sum(int(rows * cols * sets) for rows, cols, sets, *_ in shapes)
 
 
 def row_name(node: Any) -> str:
     """The row of the report that a node's cost is in."""
-    return PLUMBING.get(_kind(node), node.name)
+    return str(PLUMBING.get(_kind(node), node.name))
 
 
 def _kind(node: Any) -> str:
@@ -85,7 +84,7 @@ def _rows(model: Any, board: Board, arch: Architecture) -> list[dict[str, Any]]:
         if kind in PLUMBING:
             plumbing[row_name(node)] = _sum(plumbing[row_name(node)], _plumbing_cost(op, kind, board.part))
         else:
-            cost = op.cost() if isinstance(op, Block) else op.cost(board.part)
+            cost = op.cost(board.part)
             row = _row(node.name, kind, _factors(op, kind), int(op.get_exp_cycles()), cost)
             rows.append({**row, "work": _work(op, kind, arch)})
     for name, cost in plumbing.items():

@@ -87,7 +87,7 @@ def load(folder: Path) -> Design:
             )
         probes = tuple(Probe(**probe) for probe in data["probes"])
         cells = tuple(Cell(**cell) for cell in data["cells"])
-        lists = {"probes": probes, "cells": cells, "sources": tuple(data["sources"])}
+        lists: dict[str, Any] = {"probes": probes, "cells": cells, "sources": tuple(data["sources"])}
         known = {field.name for field in dataclasses.fields(Design)} - {"folder", *lists}
         return Design(Path(folder), **lists, **{key: data[key] for key in known})
     except FileNotFoundError:

@@ -46,10 +46,13 @@ def measure(
         )
     rng = np.random.default_rng(seed)
     first = _first_token(device, _tokens(rng, device, prompt))
-    start = position - window // 2
-    single = _rate(device, [_tokens(rng, device, start)], window)
-    prompts = [_tokens(rng, device, start - WARM_TOKENS) for _ in range(device.design.slots)]
-    busy = _rate(device, prompts, window + 2 * WARM_TOKENS, WARM_TOKENS)
+    start = position - window // 2 - WARM_TOKENS
+    for slot in range(device.design.slots):
+        device.submit(slot, _tokens(rng, device, start), 1)
+    _finish(device, device.design.slots)
+    again = [_tokens(rng, device, 1) for _ in range(device.design.slots)]
+    single = _rate(device, again[:1], start, window + 2 * WARM_TOKENS)
+    busy = _rate(device, again, start, window + 2 * WARM_TOKENS)
     return Load(device.design.slots, position, first, prompt, single, busy)
 
 
@@ -63,13 +66,19 @@ def _first_token(device: Accelerator, prompt: Sequence[int]) -> int:
     return _finish(device, 1)[0].cycle - start
 
 
-def _rate(device: Accelerator, prompts: Sequence[Sequence[int]], tokens: int, skip: int = 1) -> float:
-    """Cycles between events, over those that come while every slot is between its first and last `skip` tokens."""
+def _rate(device: Accelerator, prompts: Sequence[Sequence[int]], start: int, tokens: int) -> float:
+    """Cycles between events, over those that come while every slot is past its first and before its last few.
+
+    The slots go on at position `start`, which they have filled, so that all generate at the same time.
+    """
     for slot, prompt in enumerate(prompts):
-        device.submit(slot, prompt, tokens)
+        device.submit(slot, prompt, tokens, start=start)
     events = _finish(device, len(prompts))
     by_slot = [[event.cycle for event in events if event.slot == slot] for slot in range(len(prompts))]
-    begin, end = max(cycles[skip - 1] for cycles in by_slot), min(cycles[-skip] for cycles in by_slot)
+    begin, end = (
+        max(cycles[WARM_TOKENS - 1] for cycles in by_slot),
+        min(cycles[-WARM_TOKENS] for cycles in by_slot),
+    )
     counted = [event.cycle for event in events if begin <= event.cycle <= end]
     return (counted[-1] - counted[0]) / (len(counted) - 1)
 

@@ -126,11 +126,11 @@ class CausalAttention(Block):
         return heads, kv_heads, head_dim, pt, om
 
     def uram_estimation(self, fpgapart: str) -> int:
-        return self.cost().uram
+        return self.cost(fpgapart).uram
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         heads, kv_heads, head_dim, pt, om = self._shape()
         memories = self.attr("Layers") * self.attr("Slots")
         ultra = self.get_nodeattr("RamStyle") == "ultra"
         shape = heads, kv_heads, head_dim, self.attr("Context"), memories
-        return costs.attention(*shape, pt, om, ultra, self.attr("KVBits"))
+        return costs.attention(*shape, pt, om, ultra, costs.dsp_kind(fpgapart), self.attr("KVBits"))

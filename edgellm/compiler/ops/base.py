@@ -129,8 +129,8 @@ class Block(HWCustomOp):  # type: ignore[misc]
         """Cycles from the last input beat of a vector to its last output beat, unstalled."""
 
     @abstractmethod
-    def cost(self) -> Cost:
-        """Estimated resources."""
+    def cost(self, fpgapart: str) -> Cost:
+        """Estimated resources on a part."""
 
     # FINN's interface
 
@@ -204,13 +204,13 @@ class Block(HWCustomOp):  # type: ignore[misc]
             context[name] = np.asarray(value, np.float32).reshape(1, -1)
 
     def bram_estimation(self, fpgapart: str) -> int:
-        return self.cost().bram18
+        return self.cost(fpgapart).bram18
 
     def dsp_estimation(self, fpgapart: str) -> int:
-        return self.cost().dsp
+        return self.cost(fpgapart).dsp
 
     def lut_estimation(self, fpgapart: str) -> int:
-        return self.cost().lut
+        return self.cost(fpgapart).lut
 
 
 class BlockRtl(RTLBackend):  # type: ignore[misc]

@@ -60,7 +60,7 @@ class StreamFork(Block):
     def latency(self) -> int:
         return 1
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         return costs.fork(self.attr("K"), self.get_instream_width_padded(0))
 
 
@@ -106,7 +106,7 @@ class LoopControl(Block):
     def latency(self) -> int:
         return 5
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         stream = self.residual()
         return costs.loop_control(self.attr("Tokens"), stream.beats, stream.lanes * stream.bits)
 
@@ -141,5 +141,5 @@ class Sequencer(Block):
     def latency(self) -> int:
         return 5
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         return costs.sequencer(self.attr("Slots"))

@@ -57,5 +57,5 @@ class Embedding(Block):
     def latency(self) -> int:
         return 3 + self.attr("N") // self.attr("PE")
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         return costs.embedding(self.attr("Vocab"), self.attr("N"), self.attr("PE"), self.attr("Bits"))

@@ -42,5 +42,5 @@ class SiLUGate(Block):
     def latency(self) -> int:
         return timing.PIPELINE
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         return costs.silu_gate(self.attr("PE"))

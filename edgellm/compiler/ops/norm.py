@@ -43,5 +43,5 @@ class RMSNorm(Block):
     def latency(self) -> int:
         return timing.norm_latency(self.attr("N"), self.attr("PE"))
 
-    def cost(self) -> Cost:
-        return costs.rms_norm(self.attr("N"), self.attr("PE"))
+    def cost(self, fpgapart: str) -> Cost:
+        return costs.rms_norm(self.attr("N"), self.attr("PE"), costs.dsp_kind(fpgapart))

@@ -104,7 +104,7 @@ class Requantise(Block):
     def latency(self) -> int:
         return timing.PIPELINE
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         entry = self.attr("MultBits") + self.attr("BiasBits")
         return costs.requantise(self.attr("N"), self.attr("PE"), self.attr("Sets"), entry, self.ADDS)
 

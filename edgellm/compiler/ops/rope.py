@@ -74,5 +74,5 @@ class RoPE(Block):
     def latency(self) -> int:
         return timing.PIPELINE
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         return costs.rope(self.attr("Context"), self.attr("HeadDim"), self.attr("PE"))

@@ -71,7 +71,7 @@ class LogitsTap(Block):
     def latency(self) -> int:
         return 1
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         return costs.logits_tap(self.attr("PE"))
 
 
@@ -111,7 +111,7 @@ class Sampler(Block):
     def latency(self) -> int:
         return timing.SAMPLER
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         return costs.sampler(self.attr("PE"), sampling.score_bits(self.attr("StepBits")))
 
 
@@ -142,5 +142,5 @@ class ArgMax(Block):
     def latency(self) -> int:
         return timing.argmax_latency(self.attr("PE"))
 
-    def cost(self) -> Cost:
+    def cost(self, fpgapart: str) -> Cost:
         return costs.argmax(self.attr("PE"), self.attr("Bits"))

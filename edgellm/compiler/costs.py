@@ -99,6 +99,7 @@ def matmul(
 def rms_norm(n: int, pe: int, dsp: str) -> Cost:
     """One of the two products of a lane has a factor of 26 bits, which takes two MULT18."""
     rows, width = 2 * n // pe, pe * 16
+    products = 2 if dsp in PACKED_WIDTH else 3
     return Cost(
         lut=575 + 42 * pe,
         ff=440 + 89 * pe,

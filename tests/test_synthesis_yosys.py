@@ -97,3 +97,11 @@ def test_family_of_a_part():
         match="no Yosys family for part LFE5U-85F: known are parts that begin with xc7, xcz, xck",
     ):
         yosys.family("LFE5U-85F")
+
+
+def test_assertions_take_nothing(place):
+    checked = COUNTER.replace("NAME", "checked").replace(
+        "endmodule", "  always_ff @(posedge ap_clk) assert (y + x != 8'd99);\nendmodule"
+    )
+    made = library(place, checked=checked, counter=COUNTER.replace("NAME", "counter"))
+    assert yosys.count(made, "checked", "xcup") == yosys.count(made, "counter", "xcup")

@@ -22,6 +22,7 @@ def commands(request: dict[str, Any], statistics: Path) -> list[str]:
     xilinx = f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf{uram} -top {top}"
     return [
         f"read_slang --threads 1 --allow-use-before-declare --top {top} -DSYNTHESIS {sources}",
+        "chformal -remove",  # assertions are no hardware, and would keep what only they look at
         f"synth_ecp5 -top {top}" if family == ECP5 else xilinx,
         f"tee -q -o {statistics} stat -json",
         *([f"write_json {request['netlist']}"] if "netlist" in request else []),

@@ -2,7 +2,8 @@
 
     python -m benchmarks.accelerator [CASE ...] [-o FILE]
 
-A case is MODEL@BOARD. Results of other cases stay in FILE; the table of the README is made from it (benchmarks.tables).
+A case is MODEL@BOARD; a MODEL-ternary that is not shipped is the ternary twin of MODEL (benchmarks.ternary). Results of other
+cases stay in FILE; the table of the README is made from it (benchmarks.tables).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ternary
 from benchmarks.run import context
 from edgellm import catalog, files
 from edgellm.compiler import report
@@ -23,7 +25,7 @@ from edgellm.sim import load
 from edgellm.sim.accelerator import Accelerator
 from edgellm.synthesis import count
 
-MODELS, BOARDS = ("home-260k", "home-1m", "home-1m-ternary"), ("aup-zu3", "kv260")
+MODELS, BOARDS = ("home-260k", "home-260k-ternary", "home-1m", "home-1m-ternary"), ("aup-zu3", "kv260")
 POSITION, PROMPT = 64, 32
 RESULTS = Path("benchmarks/results/accelerator.json")
 DESIGNS = Path("out/bench")
@@ -33,7 +35,7 @@ def measure(model: str, board: str) -> dict[str, Any]:
     """Compile, simulate under load, synthesise: one row of the results."""
     folder = DESIGNS / f"{model}-{board}"
     start = time.monotonic()
-    compile_model(catalog.find(model), board, folder)
+    compile_model(source(model), board, folder)
     device = Accelerator(folder)
     built = time.monotonic() - start
     with track("Simulating under load"):
@@ -54,6 +56,14 @@ def measure(model: str, board: str) -> dict[str, Any]:
         "resources": {name: _resource(told, counted, name) for name in RESOURCES},
         "tools": {"seconds_to_simulator": round(built), "cycles_per_second": round(speed)},
     }
+
+
+def source(model: str) -> Path:
+    """Folder of a shipped model, or of the ternary twin of one."""
+    shipped = model.removesuffix(ternary.SUFFIX)
+    if model in catalog.available() or shipped == model:
+        return catalog.find(model)
+    return ternary.write(catalog.find(shipped), DESIGNS / "models" / model)
 
 
 def utilisation(nodes: list[dict[str, Any]], position: int, cycles: float) -> float:

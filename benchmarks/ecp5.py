@@ -37,7 +37,7 @@ BLOCKS = (
 )
 RESULTS, OUT = Path("benchmarks/results/ecp5.json"), Path("out/ecp5")
 # FINN's core instantiates Xilinx' DSP blocks; the stand-in says the same with plain products
-REPLACED = {"rtl/mvu.sv": "sim/mvu.sv", "rtl/add_multi.sv": "sim/add_multi.sv"}
+REPLACED = {"rtl/mvu.sv": "sim/mvu.sv"}
 
 
 def library(folder: Path) -> Library:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
-import finn
 import pytest
 from compiled import design, random_folding
 from finn.util.basic import getHWCustomOp
 from qonnx.core.modelwrapper import ModelWrapper
 from shapes import TINY
 
-from edgellm.compiler import boards, passes, weights
+from edgellm.compiler import boards, passes
 from edgellm.compiler.graph import GraphBuilder
 from edgellm.compiler.lowering import Lowering, lower
 from edgellm.compiler.stitch import stitch
@@ -21,7 +19,7 @@ from edgellm.errors import CompileError
 from edgellm.numerics.random import random_model
 
 pytestmark = pytest.mark.fpga
-RTL = Path(str(next(iter(finn.__path__)))) / "finn-rtllib"
+
 PART = boards.load("aup-zu3").part
 
 
@@ -68,15 +66,6 @@ def test_back_edge_closes_the_circle() -> None:
 def test_widths_of_an_edge_must_agree() -> None:
     with pytest.raises(CompileError, match="stream b has 16 bits at one end and 32 at node two"):
         stitch(pair(8, 16), {}, [])
-
-
-def test_memory_streamer_is_patched_or_refused() -> None:
-    text = (RTL / "memstream" / "hdl" / "memstream.sv").read_text()
-    patched = weights.portable_memstream(text)
-    assert "OFFSET_TABLE" not in patched
-    assert "addr_t'(sidx*DEPTH)" in patched
-    with pytest.raises(CompileError, match=r"memstream\.sv of this FINN is not the one known here"):
-        weights.portable_memstream(text.replace("foreach(res[i])", "foreach (res[i])"))
 
 
 def test_weight_file_holds_the_sets_one_after_the_other() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgellm import resources
+from edgellm.compiler import portable
 from edgellm.sim import streams, verilator
 from edgellm.sim.harness import Simulation
 
@@ -63,7 +64,9 @@ def simulators(tmp_path_factory: pytest.TempPathFactory) -> list[Simulation]:
     """Around the original core, and around the stand-in."""
     folder = tmp_path_factory.mktemp("mvu")
     (folder / "top.sv").write_text(top())
-    common = [FINN_RTL / "mvu" / name for name in MEMBERS] + [STAND_INS / "add_multi.sv"]
+    adder = folder / "add_multi.sv"
+    adder.write_text(portable.text(adder.name, (FINN_RTL / "mvu" / adder.name).read_text()))
+    common = [FINN_RTL / "mvu" / name for name in MEMBERS] + [adder]
     cores = (FINN_RTL / "mvu" / "mvu.sv", STAND_INS / "mvu.sv")
     return [Simulation(verilator.build("top", [*common, core, folder / "top.sv"])) for core in cores]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rtl_modules import RTL
 
+from edgellm.compiler import portable
 from edgellm.errors import SimulationError, UsageError
 from edgellm.sim import streams, verilator
 from edgellm.sim.harness import Simulation
@@ -149,10 +150,9 @@ endmodule
 def test_add_multi(n: int, depth: int, low: int, high: int, tmp_path: Path) -> None:
     fields = {"n": n, "depth": depth, "lo": low, "hi": high, "signed": int(low < 0)}
     (tmp_path / "top.sv").write_text(ADD_TOP.format(**fields))
-    package = FINN_RTL / "mvu" / "mvu_pkg.sv"
-    sim = Simulation(
-        verilator.build("top", [package, RTL / "finn_sim" / "add_multi.sv", tmp_path / "top.sv"])
-    )
+    package, adder = FINN_RTL / "mvu" / "mvu_pkg.sv", tmp_path / "add_multi.sv"
+    adder.write_text(portable.text(adder.name, (FINN_RTL / "mvu" / adder.name).read_text()))
+    sim = Simulation(verilator.build("top", [package, adder, tmp_path / "top.sv"]))
     sim.reset()
     pick: Callable[..., np.ndarray] = np.random.default_rng(n).integers
     values = pick(-128, 128, (300, n)) if low < 0 else pick(0, 256, (300, n))

@@ -3,7 +3,6 @@
 # mypy: disallow-any-unimported=False
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,12 @@ from finn.util.basic import getHWCustomOp
 from finn.util.settings import get_settings
 
 from edgellm import resources
-from edgellm.compiler import costs, rtl_library, ternary, weights
+from edgellm.compiler import costs, portable, rtl_library, ternary, weights
 from edgellm.errors import CompileError
 
 RTL, SIMULATION, MEMORY, TOP = "rtl", "sim", "mem", "top.sv"
 # of hw/rtl/finn_sim, for what Verilator rejects or is slow with
-STAND_INS = ("add_multi.sv", "fifo.sv", "mvu.sv")
-_DIRECTIVE = re.compile(
-    r"^`default_nettype .*\n", re.MULTILINE
-)  # FINN has it inside of modules, where slang forbids it
+STAND_INS = ("fifo.sv", "mvu.sv")
 UNUSED = ("fifo_gauge.sv",)  # FINN's FIFO measurement, off outside its own simulations
 
 
@@ -64,10 +60,8 @@ def _files(op: Any) -> list[Path]:
 
 
 def _text(path: Path, op: Any) -> str:
-    """A file's text, with the path of the weight file made relative."""
-    text = _DIRECTIVE.sub("", path.read_text(encoding="utf-8"))
-    if path.name == "memstream.sv":
-        return weights.portable_memstream(text)
+    """A file's text as every tool reads it, with the path of the weight file made relative."""
+    text = portable.text(path.name, path.read_text(encoding="utf-8"))
     folder = op.get_nodeattr("code_gen_dir_ipgen")
     return text.replace(f"{folder}/memblock.dat", f"{MEMORY}/{op.onnx_node.name}_weights.dat")
 

@@ -10,31 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from edgellm.compiler.ops.matmul import SELECT, WEIGHTS
-from edgellm.errors import CompileError
 
-# Verilator and slang reject a constant function in a generate block, so the table of offsets becomes a product.
-_TABLE = """		// Stream Offsets through Lookup Table
-		typedef addr_t  offset_table_t[SETS];
-		function offset_table_t INIT_OFFSET_TABLE();
-			automatic offset_table_t  res;
-			foreach(res[i])  res[i] = i*DEPTH;
-			return  res;
-		endfunction : INIT_OFFSET_TABLE
-		localparam offset_table_t  OFFSET_TABLE = INIT_OFFSET_TABLE();
-
-"""
-_LOOK_UP, _PRODUCT = "OFFSET_TABLE[sidx]", "addr_t'(sidx*DEPTH)"
 _MEMORY_PORTS = (
     *("s_axilite_AWVALID", "s_axilite_WVALID", "s_axilite_BREADY"),
     *("s_axilite_ARVALID", "s_axilite_RREADY"),
 )
-
-
-def portable_memstream(text: str) -> str:
-    """FINN's memstream.sv without the construct that Verilator and slang reject. Raises CompileError."""
-    if text.count(_TABLE) != 1 or text.count(_LOOK_UP) != 1:
-        raise CompileError("memstream.sv of this FINN is not the one known here: install finn-plus 1.6.1")
-    return text.replace(_TABLE, "").replace(_LOOK_UP, _PRODUCT)
 
 
 def module_name(node: str) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 ECP5 = "ecp5"
+# For what FINN's sources instantiate by name; as blocks from outside they have no parameters that slang knows of.
+XILINX_CELLS = [f"read_verilog -lib +/xilinx/{name}.v" for name in ("cells_sim", "cells_xtra")]
 
 
 def commands(request: dict[str, Any], statistics: Path) -> list[str]:
@@ -21,7 +23,8 @@ def commands(request: dict[str, Any], statistics: Path) -> list[str]:
     uram = " -uram" if family == "xcup" else ""
     xilinx = f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf{uram} -top {top}"
     return [
-        f"read_slang --threads 1 --allow-use-before-declare --top {top} -DSYNTHESIS {sources}",
+        *(XILINX_CELLS if family != ECP5 else []),
+        f"read_slang --threads 1 --allow-use-before-declare -Wno-undefined-param-override --top {top} -DSYNTHESIS {sources}",
         "chformal -remove",  # assertions are no hardware, and would keep what only they look at
         f"synth_ecp5 -top {top}" if family == ECP5 else xilinx,
         f"tee -q -o {statistics} stat -json",

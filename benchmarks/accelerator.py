@@ -68,7 +68,7 @@ def source(model: str) -> Path:
 
 def utilisation(nodes: list[dict[str, Any]], position: int, cycles: float) -> float:
     """Share of the multipliers' cycles that hold a multiplication of the model, one token every `cycles`."""
-    works = [row["work"] for row in nodes if row["work"]]
+    works = [row["work"] for row in nodes if row.get("work")]
     macs = sum(work["vectors"] * (work["macs"] + work["macs_per_key"] * (position + 1)) for work in works)
     return float(macs / (sum(work["macs_per_cycle"] for work in works) * cycles))
 

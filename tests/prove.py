@@ -15,6 +15,7 @@ from pathlib import Path
 
 HW = Path(__file__).resolve().parents[1] / "hw"
 PROVED = re.compile(r"^Property proved", re.MULTILINE)
+PLACE = re.compile(r'src="(?:[^"]*/)?([^"/:]+:\d+)')
 BROKEN = re.compile(r'^Output (\d+) of miter "[^"]*" was asserted in frame (\d+)', re.MULTILINE)
 
 
@@ -22,9 +23,13 @@ BROKEN = re.compile(r'^Output (\d+) of miter "[^"]*" was asserted in frame (\d+)
 class Verdict:
     """Of all assertions together; `cycle` is when one is broken first in the run that was found."""
 
-    proved: bool
+    broken: str | None  # file:line of the assertion
     cycle: int | None
     log: str
+
+    @property
+    def proved(self) -> bool:
+        return self.broken is None
 
 
 def prove(top: str, sources: list[Path], work: Path, /, limit_s: int = 600, **parameters: int) -> Verdict:
@@ -52,7 +57,10 @@ def _judge(circuit: Path, limit_s: int) -> Verdict:
     broken = BROKEN.search(log)
     if broken is None and not PROVED.search(log):
         raise RuntimeError(f"{circuit}: neither proved nor refuted\n{log[-2000:]}")
-    return Verdict(broken is None, int(broken[2]) if broken else None, log)
+    if broken is None:
+        return Verdict(None, None, log)
+    names = PLACE.findall(circuit.with_suffix(".names").read_text())
+    return Verdict(names[int(broken[1])], int(broken[2]), log)
 
 
 def commands(top: str, files: list[str], parameters: dict[str, int], circuit: str) -> list[str]:
@@ -67,8 +75,9 @@ def commands(top: str, files: list[str], parameters: dict[str, int], circuit: st
         "setundef -undriven -anyseq",
     ]
     gates = ["opt -full", "techmap", "opt -full", "dffunmap", "aigmap", "opt_clean"]
+    names = f"tee -q -o {Path(circuit).with_suffix('.names')} printattrs t:$assert"
     write = f"write_aiger -I -B -zinit -no-startoffset {circuit}"
-    return [read, f"prep -flatten -top {top}", *lower, *gates, write]
+    return [read, f"prep -flatten -top {top}", *lower, *gates, names, write]
 
 
 def main() -> None:

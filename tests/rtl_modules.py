@@ -21,6 +21,8 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "rope": ("saturate", "rope"),
     "silu_gate": ("saturate", "silu_gate"),
     "axis_fifo": ("axis_fifo",),
+    "width_converter": ("width_converter",),
+    "ternary_mvu": ("ternary_mvu",),
     "embedding": ("embedding",),
     "argmax": ("argmax",),
     "sampler": ("axis_fifo", "threefry", "gumbel", "sampler"),

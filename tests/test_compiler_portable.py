@@ -11,7 +11,7 @@ from edgellm.errors import CompileError
 pytestmark = pytest.mark.fpga
 RTL = Path(str(next(iter(finn.__path__)))) / "finn-rtllib"
 MEMSTREAM, ADD_MULTI = RTL / "memstream/hdl/memstream.sv", RTL / "mvu/add_multi.sv"
-MVU = RTL / "mvu/mvu.sv"
+MVU, UNIT, FIFO = RTL / "mvu/mvu.sv", RTL / "mvu/mvu_vvu_axi.sv", RTL / "fifo/hdl/fifo.sv"
 
 
 def test_offsets_of_a_memory_streamer_become_a_product() -> None:
@@ -38,6 +38,8 @@ def test_the_adder_tree_counts_its_leaves_outside_of_generate_blocks() -> None:
         (MEMSTREAM, "OFFSET_TABLE[sidx]", "OFFSET_TABLE[sidx + 0]"),
         (ADD_MULTI, "typedef int unsigned  leaf_load_t", "typedef int leaf_load_t"),
         (ADD_MULTI, "if(L < 1)", "if(L == 0)"),
+        (UNIT, "OReg <= OBuf[", "OReg <= OBuf ["),
+        (FIFO, "if(push)  A <=", "if(push) A <="),
         (MVU, "begin : blkRecoveryWatch", "begin : blkWatch"),
     ],
 )
@@ -55,6 +57,14 @@ def test_the_watchdog_of_the_matrix_unit_goes() -> None:
     assert "Dirty" in original
     assert "Dirty" not in text
     assert 300 < len(original) - len(text) < 500  # nothing but that block
+
+
+def test_queues_become_shift_registers_with_taps() -> None:
+    for path, array in ((UNIT, "OBuf"), (FIFO, " A[")):
+        assert array in path.read_text()
+        text = portable.text(path.name, path.read_text())
+        assert array not in text
+        assert text.count(f"{portable.TAPS} #(") == 1
 
 
 def test_net_types_go_and_all_else_stays() -> None:

@@ -21,11 +21,16 @@ pytestmark = pytest.mark.sim
         ("embedding", {"VOCAB": 65536}, "embedding: VOCAB=65536, must be 1..65535"),
         ("embedding", {"EMBED_SHIFT": 9}, "embedding: EMBED_SHIFT=9, must be 0..8: results are int16"),
         ("embedding", {"BITS": 1}, "embedding: BITS=1, must be 2..8"),
+        (
+            "width_converter",
+            {"IN_BITS": 24, "OUT_BITS": 16},
+            "width_converter: IN_BITS=24, OUT_BITS=16, one must divide the other",
+        ),
         ("argmax", {"N": 10, "PE": 4}, "argmax: PE=4 does not divide N=10"),
         ("ternary_mvu", {"WEIGHT_WIDTH": 4}, "ternary_mvu: WEIGHT_WIDTH=4, NARROW_WEIGHTS=1; needs 2 and 1"),
         ("loop_control", {"LAYERS": 257}, "loop_control: LAYERS=257, must be 1..256"),
         ("loop_control", {"TOKENS": 0}, "loop_control: TOKENS=0, must be at least 1"),
-        ("sequencer", {"SLOTS": 257}, "sequencer: SLOTS=257, must be 1..256"),
+        ("sequencer", {"SLOTS": 257}, "sequencer: SLOTS=257, must be 1..16"),
         ("sequencer", {"CONTEXT": 65537}, "sequencer: CONTEXT=65537, must be 1..65536"),
         ("sequencer", {"VOCAB": 65536}, "sequencer: VOCAB=65536, must be 1..65535 (0xFFFF means no stop id)"),
         (

@@ -41,9 +41,14 @@ def bram18(rows: int, width: int) -> int:
     return min(ceil(rows / depth) * ceil(width / wide) for depth, wide in shapes)
 
 
-def rom_style(rows: int) -> str:
-    """Synthesis attribute that puts a table where `bram18` and `lutram` count it."""
+def memory_style(rows: int) -> str:
+    """Synthesis attribute that puts a memory where `bram18` and `lutram` count it."""
     return "block" if rows > LUTRAM_ROWS else "distributed"
+
+
+def kv_rows(memories: int, kv_heads: int, context: int, pt: int) -> int:
+    """Rows of the keys' memory, and of the values': `pt` positions in each; `memories`: layers times slots."""
+    return memories * kv_heads * ceil(context / pt)
 
 
 def uram(rows: int, width: int) -> int:
@@ -144,7 +149,7 @@ def attention(
     """
     group = heads // kv_heads
     products = ceil(group / 2) * head_dim * pt  # two products share a multiplier block
-    rows, width = memories * kv_heads * ceil(context / pt), pt * head_dim * kv_bits
+    rows, width = kv_rows(memories, kv_heads, context, pt), pt * head_dim * kv_bits
     return Cost(
         lut=1620 + 120 * products,
         ff=3130 + 132 * products,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgellm.compiler import estimate, folding
+from edgellm.compiler import costs, estimate, folding
 from edgellm.compiler.budget import MAX_SLOTS
 from edgellm.compiler.folding import Folding
 from edgellm.compiler.graph import SHALLOW, GraphBuilder
@@ -184,6 +184,8 @@ def _attention_half(g: GraphBuilder, plan: Lowering) -> None:
         **heads,
     )
 
+    pt = f("attention", "PT")
+    kept = costs.kv_rows(a.layers * plan.slots, a.kv_heads, a.context, pt)
     g.node(
         "CausalAttention",
         "attention",
@@ -195,13 +197,13 @@ def _attention_half(g: GraphBuilder, plan: Lowering) -> None:
         Context=a.context,
         Slots=plan.slots,
         Layers=a.layers,
-        PT=f("attention", "PT"),
+        PT=pt,
         OM=f("attention", "OM"),
         ScoreMult=num.score_mult,
         ScoreShift=num.score_shift,
         KVBits=model.widths.kv,
         OutBits=model.widths.activation,
-        RamStyle="ultra" if plan.ultra else "auto",
+        RamStyle="ultra" if plan.ultra else costs.memory_style(kept),
     )
     _matmul(g, plan, "attn_out_acc", "attention", [b.attn_out for b in blocks])
     _requantise(g, plan, "attn_residual", [b.attn_out for b in blocks], residual="attn_bypass")
@@ -270,7 +272,7 @@ def _matmul(
     pe, simd = plan.folding(name, "PE"), plan.folding(name, "SIMD")
     bits = estimate.weight_bits(layers)
     weights = np.stack([linear.weight for linear in layers]).astype(np.float32)
-    rows, cols = weights.shape[1:]
+    sets, rows, cols = weights.shape
     acc = f"INT{bits + 7 + (rows - 1).bit_length()}"
     inputs = [source, g.constant(f"{name}.weight", weights if layered else weights[0], f"INT{bits}")]
     g.node(
@@ -290,6 +292,7 @@ def _matmul(
         noActivation=1,
         numInputVectors=[1],
         mem_mode="internal_decoupled",
+        ram_style=costs.memory_style(sets * rows * cols // (pe * simd)),
         resType="dsp",
         inFIFODepths=[max(SHALLOW, rows // simd), SHALLOW, SHALLOW],
     )

@@ -7,7 +7,7 @@ registers. A text that is not the one known here is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edgellm.errors import CompileError
 
@@ -32,6 +32,48 @@ _TREE = "\tif(L < 1) begin : genTrivial\n"
 
 # mvu.sv: a watchdog for simulations, which assigns in an initial block after 100 ns
 _WATCHDOG = re.compile(r"\tif\(1\) begin : blkRecoveryWatch\n.*?end : blkRecoveryWatch\n", re.DOTALL)
+
+# mvu_vvu_axi.sv and fifo.sv: queues that Vivado makes shift registers of, and Yosys registers and multiplexers
+TAPS = "shift_taps"  # hw/rtl
+QUEUE = (
+    (
+        """		(* SHREG_EXTRACT = "YES" *)
+		output_t  OBuf[0:MAX_IN_FLIGHT];
+""",
+        """		output_t  OTap;
+		shift_taps #(.W(PE*ACCU_WIDTH), .DEPTH(MAX_IN_FLIGHT+1)) obuf (
+			.ap_clk, .shift(ovld), .d(odat), .tap(OPtr[$left(OPtr)-1:0]), .q(OTap)
+		);
+""",
+    ),
+    (
+        """		always_ff @(posedge ap_clk) begin
+			if(ovld)  OBuf <= { odat, OBuf[0:MAX_IN_FLIGHT-1] };
+		end
+""",
+        "",
+    ),
+    ("OReg <= OBuf[OPtr[$left(OPtr)-1:0]];", "OReg <= OTap;"),
+)
+FIFO = (
+    (
+        """		(* SHREG_EXTRACT = "yes" *) dat_t  A[DEPTH_IMPL];
+""",
+        "",
+    ),
+    (
+        """		always_ff @(posedge clk) begin
+			if(push)  A <= { idat, A[0:DEPTH_IMPL-2] };
+		end
+""",
+        """		dat_t  Tap;
+		shift_taps #(.W(DATA_WIDTH), .DEPTH(DEPTH_IMPL)) taps (
+			.ap_clk(clk), .shift(push), .d(idat), .tap(Ptr[$left(Ptr)-1:0]), .q(Tap)
+		);
+""",
+    ),
+    ("B <= A[Ptr[$left(Ptr)-1:0]];", "B <= Tap;"),
+)
 
 
 def text(name: str, source: str) -> str:
@@ -60,6 +102,22 @@ def _mvu(source: str) -> str:
     return _WATCHDOG.sub("", source)
 
 
+def _output_queue(source: str) -> str:
+    return _replaced("mvu_vvu_axi.sv", source, QUEUE)
+
+
+def _fifo(source: str) -> str:
+    return _replaced("fifo.sv", source, FIFO)
+
+
+def _replaced(name: str, source: str, changes: Sequence[tuple[str, str]]) -> str:
+    for known, changed in changes:
+        if source.count(known) != 1:
+            raise _unknown(name)
+        source = source.replace(known, changed)
+    return source
+
+
 def _unknown(name: str) -> CompileError:
     return CompileError(f"{name} of this FINN is not the one known here: install finn-plus 1.6.1")
 
@@ -68,4 +126,6 @@ PATCHES: dict[str, Callable[[str], str]] = {
     "memstream.sv": _memstream,
     "add_multi.sv": _add_multi,
     "mvu.sv": _mvu,
+    "mvu_vvu_axi.sv": _output_queue,
+    "fifo.sv": _fifo,
 }

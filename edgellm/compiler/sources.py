@@ -10,7 +10,7 @@ from finn.util.basic import getHWCustomOp
 from finn.util.settings import get_settings
 
 from edgellm import resources
-from edgellm.compiler import costs, portable, rtl_library, ternary, weights
+from edgellm.compiler import converters, costs, portable, rtl_library, ternary, weights
 from edgellm.errors import CompileError
 
 RTL, SIMULATION, MEMORY, TOP = "rtl", "sim", "mem", "top.sv"
@@ -29,15 +29,12 @@ def collect(model: Any, out: Path) -> tuple[list[str], list[str]]:
     texts: dict[str, str] = {}
     for node in model.graph.node:
         op = getHWCustomOp(node)
-        own = {path.name: _text(path, op) for path in _files(op)}
-        if node.op_type == "MVAU_rtl" and op.weight_bits() == costs.TERNARY:
-            own = ternary.files(own)
-        for name, text in own.items():
+        for name, text in _node_files(op).items():
             _add(texts, name, text)
         if node.op_type == "MVAU_rtl":
             _add(texts, f"{weights.module_name(node.name)}.v", weights.joined(op))
         _copy_memories(op, out / MEMORY)
-    for path in rtl_library.closure("axis_probe"):
+    for path in [*rtl_library.closure("axis_probe"), rtl_library.path(portable.TAPS)]:
         _add(texts, path.name, path.read_text(encoding="utf-8"))
     for name, text in texts.items():
         (out / RTL / name).write_text(text, encoding="utf-8")
@@ -45,6 +42,18 @@ def collect(model: Any, out: Path) -> tuple[list[str], list[str]]:
         text = (resources.rtl() / "finn_sim" / name).read_text(encoding="utf-8")
         (out / SIMULATION / name).write_text(text, encoding="utf-8")
     return _ordered(texts, ()), _ordered(texts, STAND_INS)
+
+
+def _node_files(op: Any) -> dict[str, str]:
+    """File name -> text of what a node's module needs."""
+    kind = op.onnx_node.op_type
+    if kind == "StreamingDataWidthConverter_rtl":
+        widths = int(op.get_instream_width()), int(op.get_outstream_width())
+        if converters.divides(*widths):
+            return converters.files(op.onnx_node.name, *widths)
+    own = {path.name: _text(path, op) for path in _files(op)}
+    ternary_weights = kind == "MVAU_rtl" and op.weight_bits() == costs.TERNARY
+    return ternary.files(own) if ternary_weights else own
 
 
 def _ordered(texts: dict[str, str], replaced: tuple[str, ...]) -> list[str]:

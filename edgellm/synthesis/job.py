@@ -26,6 +26,7 @@ def commands(request: dict[str, Any], statistics: Path) -> list[str]:
         *(XILINX_CELLS if family != ECP5 else []),
         f"read_slang --threads 1 --allow-use-before-declare -Wno-undefined-param-override --top {top} -DSYNTHESIS {sources}",
         "chformal -remove",  # assertions are no hardware, and would keep what only they look at
+        f"techmap -map {Path(__file__).with_name('taps.v')}",
         f"synth_ecp5 -top {top}" if family == ECP5 else xilinx,
         f"tee -q -o {statistics} stat -json",
         *([f"write_json {request['netlist']}"] if "netlist" in request else []),

@@ -68,7 +68,7 @@ class Requantise(Block):
             "BW": max(1, self.attr("BiasBits")),
             "BIAS_TABLE": int(not self.one_bias()),
             "BIAS": self.attr("Bias"),
-            "ROM_STYLE": costs.rom_style(self.attr("Sets") * self.attr("N") // self.attr("PE")),
+            "ROM_STYLE": costs.memory_style(self.attr("Sets") * self.attr("N") // self.attr("PE")),
             "SHIFT": self.attr("Shift"),
             "OW": self.stream_outputs()[0].bits,
             "ADD": int(self.ADDS),

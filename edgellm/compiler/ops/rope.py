@@ -59,7 +59,7 @@ class RoPE(Block):
         }
         numbers: dict[str, int | str] = {parameter: self.attr(name) for parameter, name in names.items()}
         rows = self.attr("Context") * self.attr("HeadDim") // self.attr("PE")
-        return {**numbers, "ROM_STYLE": costs.rom_style(rows)}
+        return {**numbers, "ROM_STYLE": costs.memory_style(rows)}
 
     def tables(self, constants: list[Int64]) -> dict[str, Table]:
         pairs = np.stack(constants, axis=-1)  # [context, head_dim/2, (cos, sin)]

@@ -16,7 +16,7 @@ def test_limits_are_shares_of_the_board() -> None:
     board = boards.load("kv260")
     have, limits = budget.capacity(board), budget.limits(board)
     assert have == {"lut": 117120, "ff": 234240, "dsp": 1248, "bram18": 288, "uram": 64}
-    assert limits == {"lut": 70272, "ff": 140544, "dsp": 1185, "bram18": 273, "uram": 60}
+    assert limits == {"lut": 93696, "ff": 187392, "dsp": 1185, "bram18": 273, "uram": 60}
 
 
 def test_reference_is_a_quarter_of_the_context() -> None:

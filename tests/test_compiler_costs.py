@@ -63,13 +63,29 @@ def test_matmul_dsps() -> None:
     assert costs.matmul_dsps("DSP48E2", 16, 8, 2) == 0
 
 
-def test_ternary_units_are_made_of_luts() -> None:
-    # Yosys: 2458, 8187, 6480 and 4014 LUTs without the weight memory
-    for pe, simd, counted in ((16, 8, 2458), (32, 16, 8187), (64, 4, 6480), (8, 32, 4014)):
-        cost = costs.matmul("DSP48E2", 64, 64, 1, pe, simd, 2, 15)
-        stream = 60 + 2 * pe * simd + costs.lutram(64 * 64 // (pe * simd), 2 * pe * simd)
-        assert abs(cost.lut - stream - counted) <= 0.06 * counted
-        assert cost.dsp == 0
+@pytest.mark.parametrize(
+    ("cols", "sets", "pe", "simd", "bits", "lut", "ff", "dsp"),
+    [
+        (64, 5, 16, 4, 3, 2114, 3385, 24),
+        (64, 5, 16, 4, 8, 3332, 6651, 32),
+        (64, 5, 32, 2, 4, 2714, 4226, 22),
+        (128, 5, 64, 2, 4, 5371, 8360, 44),
+        (64, 5, 64, 4, 4, 9052, 15477, 88),
+        (384, 5, 48, 16, 4, 24306, 44436, 256),
+        (512, 1, 32, 16, 4, 18245, 31683, 176),  # weights in LUTs
+        (64, 5, 16, 4, 2, 1564, 2361, 0),
+        (64, 5, 64, 2, 2, 3620, 5058, 0),
+        (64, 5, 64, 4, 2, 5988, 8975, 0),
+        (64, 5, 32, 16, 2, 11423, 17401, 0),  # weights in LUTs
+    ],
+)
+def test_matrix_units_as_yosys_counts_them(
+    cols: int, sets: int, pe: int, simd: int, bits: int, lut: int, ff: int, dsp: int
+) -> None:
+    cost = costs.matmul("DSP48E2", 64, cols, sets, pe, simd, bits)
+    assert abs(cost.lut - lut) <= 0.06 * lut
+    assert abs(cost.ff - ff) <= 0.06 * ff
+    assert cost.dsp == dsp
 
 
 def test_adding_costs() -> None:

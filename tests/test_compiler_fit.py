@@ -47,7 +47,7 @@ def test_too_small_says_what_is_short_and_what_fits() -> None:
     with pytest.raises(BoardTooSmall) as error:
         fit.slots_of(MODEL, "toy", BOARD, factors)
     assert str(error.value) == (
-        f"toy needs {need.dsp} DSP at this folding, aup-zu3 has 360: "
+        f"toy needs {need.lut} LUT and {need.dsp} DSP at this folding, aup-zu3 has 70560 and 360: "
         "compile for kv260 or rfsoc4x2 or zcu104, or leave out --folding"
     )
 

@@ -14,10 +14,10 @@ from edgellm.numerics import sampling
 from edgellm.numerics.model import Architecture, IntegerModel
 
 NAMES = {"lut": "LUT", "ff": "FF", "dsp": "DSP", "bram18": "BRAM18", "uram": "URAM"}
-# Of the board. LUTs also carry FIFOs and width converters, which the search does not count, and routing suffers first
-# from full LUTs; multipliers and memories sit in columns of their own. FIFOs take no block RAM, and it is the keys and
-# values of eight slots that need the share: deep memories with registered outputs and one reader each.
-SHARE = {"lut": 0.6, "ff": 0.6, "dsp": 0.95, "bram18": 0.95, "uram": 0.95}
+# Of the board. LUTs and flip-flops also carry FIFOs and width converters, which the search does not count, and routing
+# suffers first from full LUTs; multipliers and memories sit in columns of their own. FIFOs take no block RAM, and it is
+# the keys and values of eight slots that need the share: deep memories with registered outputs and one reader each.
+SHARE = {"lut": 0.8, "ff": 0.8, "dsp": 0.95, "bram18": 0.95, "uram": 0.95}
 TOKENS = 8  # in flight in the loop
 SLOTS = (8, 7, 6, 5, 4, 3, 2, 1)  # the most that fits is taken
 MAX_SLOTS = 16  # the tag of a copy names its source in 4 bits

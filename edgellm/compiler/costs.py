@@ -82,23 +82,21 @@ def matmul_dsps(dsp: str, pe: int, simd: int, weight_bits: int) -> int:
     return ceil(pe / products_per_dsp(dsp, weight_bits)) * simd
 
 
-def matmul(
-    dsp: str, rows: int, cols: int, sets: int, pe: int, simd: int, weight_bits: int, acc_bits: int
-) -> Cost:
-    """FINN's MVAU_rtl with its weight memory: replay buffer, packed multipliers or ternary adders, output queue."""
-    width, depth = pe * simd * weight_bits, sets * rows * cols // (pe * simd)
-    replay = 40 + lutram(rows // simd, simd * 8)
-    lanes = pe * (simd * 3 + (simd - 1) * (weight_bits + 10) // 2 + acc_bits)
-    stream = 60 + width + lutram(depth, width)
+def matmul(dsp: str, rows: int, cols: int, sets: int, pe: int, simd: int, weight_bits: int) -> Cost:
+    """FINN's MVAU_rtl with its weight memory: replay buffer, packed multipliers or ternary adders, output queue.
+
+    Fitted to Yosys' counts of units of 64 to 768 products, with weights of 3 to 8 bits and ternary ones.
+    """
+    products = pe * simd
+    width, depth = products * weight_bits, sets * rows * cols // products
+    kept = lutram(depth, width)  # and a register behind it
     if weight_bits == TERNARY:
-        lut, ff = 150 + 43 * pe + 13 * pe * simd, 347 + 109 * pe + 15 * pe * simd
-        return Cost(lut=lut + stream, ff=ff + 2 * width, bram18=bram18(depth, width))
-    return Cost(
-        lut=replay + lanes + stream,
-        ff=200 + simd * 10 + lanes + 2 * width,
-        dsp=matmul_dsps(dsp, pe, simd, weight_bits),
-        bram18=bram18(depth, width),
-    )
+        lut, ff = 66 + 20 * pe + 185 * products // 10, 118 + 18 * pe + 306 * products // 10
+    else:
+        lut = 60 + 26 * pe + (145 + 38 * weight_bits) * products // 10
+        ff = 300 + 19 * pe + (130 + 102 * weight_bits) * products // 10
+    dsps = matmul_dsps(dsp, pe, simd, weight_bits)
+    return Cost(lut=lut + kept, ff=ff + kept, dsp=dsps, bram18=bram18(depth, width), source=FIT)
 
 
 def rms_norm(n: int, pe: int, dsp: str) -> Cost:
@@ -155,7 +153,9 @@ def attention(
         ff=3130 + 132 * products,
         dsp=(1 if dsp in PACKED_WIDTH else 2)
         * (2 * products + group * pt + om),  # scores and mean, distance to table index, scaling
-        bram18=0 if ultra else 2 * bram18(rows, width),
+        bram18=ceil(group * pt / 2)
+        + 1
+        + (0 if ultra else 2 * bram18(rows, width)),  # tables, keys and values
         uram=2 * uram(rows, width) if ultra else 0,
         source=FIT,
     )
@@ -196,4 +196,4 @@ def loop_control(tokens: int, beats: int, width: int) -> Cost:
 
 
 def sequencer(slots: int) -> Cost:
-    return Cost(lut=560 + 40 * slots, ff=900 + 20 * slots, source=FORMULA)
+    return Cost(lut=780 + 80 * slots, ff=880 + 16 * slots, source=FIT)

@@ -95,8 +95,7 @@ def total(parts: dict[str, Cost]) -> Cost:
 def _matmul(d: Design, f: Folding, node: str) -> dict[str, Cost]:
     rows, cols = matmul_shapes(d.arch)[node]
     sets, bits = (1 if node == "head_acc" else d.arch.layers), d.widths.weight[node]
-    acc_bits = bits + 7 + (rows - 1).bit_length()
-    return {node: costs.matmul(d.dsp, rows, cols, sets, f(node), f(node, "SIMD"), bits, acc_bits)}
+    return {node: costs.matmul(d.dsp, rows, cols, sets, f(node), f(node, "SIMD"), bits)}
 
 
 def _requantise(n: Callable[[Architecture], int], layer: str, adds: bool) -> Callable[..., dict[str, Cost]]:

@@ -100,8 +100,7 @@ class _Sets(FinnMVAU):  # type: ignore[misc]
 
     def cost(self, fpgapart: str) -> Cost:
         """Resources on a part; FINN's own estimate knows no LUTs and another packing."""
-        acc_bits = int(self.get_output_datatype().bitwidth())
-        return costs.matmul(costs.dsp_kind(fpgapart), *self.dimensions(), self.weight_bits(), acc_bits)
+        return costs.matmul(costs.dsp_kind(fpgapart), *self.dimensions(), self.weight_bits())
 
     def bram_estimation(self, fpgapart: str) -> int:
         return self.cost(fpgapart).bram18

@@ -35,6 +35,17 @@ def test_the_board_has_more_multipliers_where_products_share_one() -> None:
     assert board.bandwidth == 24 * 36 / 8
 
 
+def test_ternary_products_are_made_of_luts() -> None:
+    report = studies.report()
+    report["nodes"][1]["work"] = {**studies.QKV, "bits_per_cycle": 20}
+    found = roofline.of(Study(report, Recording()))
+    assert found is not None
+    assert found.board.peak == 20 * 3 + 54  # 1,000 LUTs of 18.5 each; the head still has 4-bit weights
+    assert found.board.label.endswith(
+        "20 multiplier blocks of 3 products, block memories, LUTs for 54 ternary products"
+    )
+
+
 def test_a_run_with_slots_busy_counts_what_left_the_nodes() -> None:
     point = made().points[-1]
     macs = 1000 * 8 + 8 * 80 + 3000 * 4

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 
 TERNARY = 2  # bits of weights that are multiplied without DSPs
+TERNARY_LUTS = 18.5  # of a product with such a weight: its share of selecting, adding and streaming
 LUTRAM_ROWS = 64  # memories up to here are distributed
 PACKED_WIDTH = {"DSP48E1": 25, "DSP48E2": 27}  # of the multiplier port that FINN packs several weights into
 RESOURCES = ("lut", "ff", "dsp", "bram18", "uram")
@@ -91,7 +92,7 @@ def matmul(dsp: str, rows: int, cols: int, sets: int, pe: int, simd: int, weight
     width, depth = products * weight_bits, sets * rows * cols // products
     kept = lutram(depth, width)  # and a register behind it
     if weight_bits == TERNARY:
-        lut, ff = 66 + 20 * pe + 185 * products // 10, 118 + 18 * pe + 306 * products // 10
+        lut, ff = 66 + 20 * pe + int(TERNARY_LUTS * products), 118 + 18 * pe + 306 * products // 10
     else:
         lut = 60 + 26 * pe + (145 + 38 * weight_bits) * products // 10
         ff = 300 + 19 * pe + (130 + 102 * weight_bits) * products // 10

@@ -143,15 +143,25 @@ def _done(work: Work, load: Load) -> int:
 
 
 def _board(study: Study, works: Mapping[str, Work]) -> Roof:
-    """All multiplier blocks with the products that the design's widest linear layer packs into one; all block memories."""
+    """All multiplier blocks with the products that the design's widest linear layer packs into one, all block memories; with
+    ternary weights, the products that all LUTs could hold.
+    """
     board = study.board
-    linear = max(works.values(), key=lambda work: (not work.macs_per_key, work.macs_per_cycle))
-    products = costs.products_per_dsp(
-        str(board.get("dsp_kind", "")), linear.bits_per_cycle // linear.macs_per_cycle
+    linear = sorted(
+        (work.macs_per_cycle, work.bits_per_cycle // work.macs_per_cycle)
+        for work in works.values()
+        if not work.macs_per_key
+    )
+    packed = [bits for _, bits in linear if bits != costs.TERNARY] or [costs.TERNARY]
+    products = costs.products_per_dsp(str(board.get("dsp_kind", "")), packed[-1])
+    in_luts = (
+        int(board["lut"] / costs.TERNARY_LUTS) if any(bits == costs.TERNARY for _, bits in linear) else 0
     )
     memory = (board["bram18"] * BRAM18_BITS + board["uram"] * URAM_BITS) / 8
     label = f"{board['title']}: {board['dsp']:,} multiplier blocks of {products} products, block memories"
-    return Roof(label, board["dsp"] * products, memory)
+    if in_luts:
+        label += f", LUTs for {in_luts:,} ternary products"
+    return Roof(label, board["dsp"] * products + in_luts, memory)
 
 
 def _points(study: Study, works: Mapping[str, Work]) -> list[Point]:

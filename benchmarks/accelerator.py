@@ -2,7 +2,7 @@
 
     python -m benchmarks.accelerator [CASE ...] [-o FILE]
 
-A case is MODEL@BOARD; a MODEL-ternary that is not shipped is the ternary twin of MODEL (benchmarks.ternary). Results of other
+A case is MODEL@BOARD or MODEL@BOARD@SLOTS; a MODEL-ternary that is not shipped is the ternary twin of MODEL (benchmarks.ternary). Results of other
 cases stay in FILE; the table of the README is made from it (benchmarks.tables).
 """
 
@@ -18,6 +18,7 @@ from benchmarks import ternary
 from benchmarks.run import context
 from edgellm import catalog, files
 from edgellm.compiler import report
+from edgellm.compiler.budget import Goal
 from edgellm.compiler.compile import compile_model
 from edgellm.compiler.costs import RESOURCES
 from edgellm.progress import track
@@ -26,16 +27,18 @@ from edgellm.sim.accelerator import Accelerator
 from edgellm.synthesis import count
 
 MODELS, BOARDS = ("home-260k", "home-260k-ternary", "home-1m", "home-1m-ternary"), ("aup-zu3", "kv260")
+MANY = "home-260k@kv260@16"  # as many slots as its multipliers need to be busy
 POSITION, PROMPT = 64, 32
 RESULTS = Path("benchmarks/results/accelerator.json")
 DESIGNS = Path("out/bench")
 
 
-def measure(model: str, board: str) -> dict[str, Any]:
+def measure(case: str) -> dict[str, Any]:
     """Compile, simulate under load, synthesise: one row of the results."""
-    folder = DESIGNS / f"{model}-{board}"
+    model, board, *slots = case.split("@")
+    folder = DESIGNS / case.replace("@", "-")
     start = time.monotonic()
-    compile_model(source(model), board, folder)
+    compile_model(source(model), board, folder, goal=Goal(slots=int(slots[0]) if slots else None))
     device = Accelerator(folder)
     built = time.monotonic() - start
     with track("Simulating under load"):
@@ -45,6 +48,7 @@ def measure(model: str, board: str) -> dict[str, Any]:
     counted = count.nodes(folder)
     told = report.load(folder)
     return {
+        "case": case,
         "model": model,
         "board": board,
         **context(),
@@ -84,15 +88,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     every = [f"{model}@{board}" for model in MODELS for board in BOARDS]
+    every.insert(2, MANY)
     parser.add_argument("cases", nargs="*", default=every, metavar="CASE", help=f"default: {' '.join(every)}")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     for case in options.cases:
-        row = measure(*case.split("@"))
+        row = measure(case)
         rows = json.loads(options.output.read_text(encoding="utf-8")) if options.output.exists() else []
-        rows = [old for old in rows if (old["model"], old["board"]) != (row["model"], row["board"])] + [row]
-        order = {name: number for number, name in enumerate(every)}
-        rows.sort(key=lambda one: order.get(f"{one['model']}@{one['board']}", len(order)))
+        rows = [old for old in rows if old["case"] != case] + [row]
+        rows.sort(key=lambda one: every.index(one["case"]) if one["case"] in every else len(every))
         files.write_text(options.output, json.dumps(rows, indent=1) + "\n")
         print(json.dumps(row, indent=1))
 

@@ -5,13 +5,14 @@ HOST := .venv/host/bin
 JOBS ?= 2
 HOST_TESTS := not train and not fpga and not sim and not campaign
 
-.PHONY: help setup demo test lint bench curves ecp5 clean
+.PHONY: help setup demo test lint bench curves ecp5 accelerators clean
 
 help:
 	@echo "make demo    set up, then show one model answering on the CPU and on the simulated FPGA with the same tokens"
 	@echo "make test    set up, then lint and run all tests in both environments"
 	@echo "make setup   build the two virtual environments in .venv"
 	@echo "make bench   cycles and tokens per second, beside llama.cpp when xllamacpp is installed"
+	@echo "make accelerators   cycles and resources of the shipped models on boards: the README's table (an hour)"
 	@echo "make ecp5    place and route for a Lattice ECP5: the clock of each main block, and a bitstream of the whole (an hour)"
 	@echo "make curves  size against quality of a pruned student: RUN=runs/home-260k CONFIG=recipe (half an hour; goes on if stopped)"
 	@echo "make lint    ruff, mypy (SystemVerilog is linted by the tests)"
@@ -48,6 +49,10 @@ curves: setup
 
 ecp5: setup
 	@$(WORKSTATION)/python -m benchmarks.ecp5
+
+accelerators: setup
+	@$(WORKSTATION)/python -m benchmarks.accelerator
+	@$(WORKSTATION)/python -m benchmarks.tables
 
 clean:
 	rm -rf .venv out runs build dist *.egg-info

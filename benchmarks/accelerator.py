@@ -2,8 +2,8 @@
 
     python -m benchmarks.accelerator [CASE ...] [-o FILE]
 
-A case is MODEL@BOARD or MODEL@BOARD@SLOTS; a MODEL-ternary that is not shipped is the ternary twin of MODEL (benchmarks.ternary). Results of other
-cases stay in FILE; the table of the README is made from it (benchmarks.tables).
+A case is MODEL@BOARD or MODEL@BOARD@SLOTS; a MODEL-ternary that is not shipped is the ternary twin of MODEL
+(benchmarks.ternary). Results of other cases stay in FILE; the table of the README is made from it (benchmarks.tables).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from edgellm.compiler import report
 from edgellm.compiler.budget import Goal
 from edgellm.compiler.compile import compile_model
 from edgellm.compiler.costs import RESOURCES
+from edgellm.numerics import onnxfile
+from edgellm.numerics.model import Block, IntegerModel
 from edgellm.progress import track
 from edgellm.sim import load
 from edgellm.sim.accelerator import Accelerator
@@ -51,6 +54,7 @@ def measure(case: str) -> dict[str, Any]:
         "case": case,
         "model": model,
         "board": board,
+        "weights": weights(onnxfile.load(folder / "model" / "model.onnx")),
         **context(),
         "clock_mhz": told["board"]["clock_mhz"],
         "slots": told["slots"],
@@ -68,6 +72,12 @@ def source(model: str) -> Path:
     if model in catalog.available() or shipped == model:
         return catalog.find(model)
     return ternary.write(catalog.find(shipped), DESIGNS / "models" / model)
+
+
+def weights(model: IntegerModel) -> int:
+    """Numbers that the model learnt in its matrices and embedding."""
+    linear = [getattr(block, part.name) for block in model.blocks for part in fields(Block)]
+    return int(model.embedding.size + model.head.weight.size + sum(layer.weight.size for layer in linear))
 
 
 def utilisation(nodes: list[dict[str, Any]], position: int, cycles: float) -> float:

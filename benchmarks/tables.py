@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,38 @@ from edgellm.compiler.columns import TITLES
 
 README = Path("README.md")
 BEGIN, END = "<!-- accelerators: made by benchmarks.tables -->", "<!-- end -->"
+PROJECTED = (
+    "model and board",
+    "a token",
+    "tokens/s, one stream",
+    "tokens/s, all slots",
+    "weights/s, all slots",
+)
 ROWS = "model and board", "slots", "one stream", "all slots busy", "first token", "multipliers used"
 
 
 def accelerators(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown of the accelerators' results."""
     head = [*ROWS, *(TITLES[name] for name in TITLES)]
-    lines = [head, ["---"] * len(head), *map(_row, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n" + _note(rows) + "\n"
+    clocks = sorted({row["clock_mhz"] for row in rows})
+    assumed = f"Projected at the assumed clock ({', '.join(f'{clock} MHz' for clock in clocks)}):"
+    tables = _table(head, map(_row, rows)), _note(rows), assumed, _table(PROJECTED, map(_projected, rows))
+    return "\n\n".join(tables) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
+
+
+def _projected(row: dict[str, Any]) -> list[str]:
+    clock = row["clock_mhz"] * 1e6
+    single, busy = (clock / row["simulated"][kind] for kind in ("single", "busy"))
+    latency = f"{1e6 / single:.1f} us"
+    return [_name(row), latency, f"{single:,.0f}", f"{busy:,.0f}", f"{busy * row['weights'] / 1e9:,.0f} G"]
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['model']}, {row['board']}"
 
 
 def _row(row: dict[str, Any]) -> list[str]:
@@ -29,7 +53,7 @@ def _row(row: dict[str, Any]) -> list[str]:
     cycles = [f"{simulated[kind]:,.0f} ({predicted[kind]:,})" for kind in ("single", "busy")]
     resources = [_share(row["resources"][name]) for name in TITLES]
     first, used = f"{simulated['first_token']:,}", f"{row['utilisation']:.0%}"
-    return [f"{row['model']}, {row['board']}", str(row["slots"]), *cycles, first, used, *resources]
+    return [_name(row), str(row["slots"]), *cycles, first, used, *resources]
 
 
 def _share(resource: dict[str, int]) -> str:

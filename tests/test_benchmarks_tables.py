@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 ROW = {
     "model": "m",
     "board": "b",
+    "weights": 250_000,
     "slots": 8,
     "commit": "abc",
     "date": "2026-01-02",
@@ -31,6 +32,12 @@ def test_a_row_has_simulated_and_derived_cycles_and_counted_resources():
     row = tables.accelerators([ROW]).splitlines()[2]
     assert row.startswith("| m, b | 8 | 1,010 (1,000) | 201 (200) | 9,000 | 76% |")
     assert row.endswith("| 50 (50%) | 50 (50%) | 50 (50%) | 50 (50%) | - |")
+
+
+def test_what_the_cycles_mean_at_the_assumed_clock():
+    text = tables.accelerators([ROW])
+    assert "Projected at the assumed clock (200 MHz):" in text
+    assert text.splitlines()[-1] == "| m, b | 5.1 us | 197,941 | 994,036 | 249 G |"
 
 
 def test_only_what_is_between_the_marks_changes():

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from edgellm.compiler import rtl_library
 from edgellm.errors import CompileError
 from edgellm.synthesis import yosys
 from edgellm.synthesis.dependencies import Library
@@ -55,6 +56,29 @@ def test_registers_and_multipliers_are_counted(place, family):
 def test_a_memory_becomes_a_block(place):
     (place / "mem" / "rom.dat").write_text("\n".join(f"{n * 37 % 65536:04x}" for n in range(1024)))
     assert yosys.count(library(place, rom=ROM), "rom", "xcup")["bram18"] == 1
+
+
+def test_a_table_that_is_to_be_distributed_becomes_logic(place):
+    (place / "mem" / "rom.dat").write_text("\n".join(f"{n * 37 % 65536:04x}" for n in range(1024)))
+    text = ROM.replace("logic [15:0] table_", "(* rom_style = STYLE *) logic [15:0] table_")
+    styled = {style: text.replace("STYLE", f'"{style}"') for style in ("distributed", "block")}
+    counted = [yosys.count(library(place, rom=text), "rom", "xcup") for text in styled.values()]
+    assert counted[0]["bram18"] == 0
+    assert counted[0]["lut"] > 20
+    assert counted[1]["bram18"] == 1
+
+
+SHIFTED = """module shifted (input logic ap_clk, push, input logic [3:0] tap, input logic [11:0] d, output logic [11:0] q);
+  shift_taps #(.W(12), .DEPTH(16)) taps (.ap_clk, .shift(push), .d, .tap, .q);
+endmodule
+"""
+
+
+def test_shift_registers_with_taps_take_a_lut_a_bit(place):
+    taps = rtl_library.path("shift_taps").read_text()
+    assert yosys.count(library(place, shift_taps=taps, shifted=SHIFTED), "shifted", "xcup") == {
+        "lut": 12, "ff": 0, "dsp": 0, "bram18": 0, "uram": 0
+    }  # fmt: skip
 
 
 def test_equal_modules_of_other_names_are_counted_once(place):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ECP5 = "ecp5"
+DISTRIBUTED = "distributed"
 # For what FINN's sources instantiate by name; as blocks from outside they have no parameters that slang knows of.
 XILINX_CELLS = [f"read_verilog -lib +/xilinx/{name}.v" for name in ("cells_sim", "cells_xtra")]
 
@@ -26,11 +27,18 @@ def commands(request: dict[str, Any], statistics: Path) -> list[str]:
         *(XILINX_CELLS if family != ECP5 else []),
         f"read_slang --threads 1 --allow-use-before-declare -Wno-undefined-param-override --top {top} -DSYNTHESIS {sources}",
         "chformal -remove",  # assertions are no hardware, and would keep what only they look at
+        # Yosys' LUT memories must have a writer; slang gives a string of a parameter as a number
+        *(f"setattr -unset rom_style a:rom_style={value}" for value in (DISTRIBUTED, constant(DISTRIBUTED))),
         f"techmap -map {Path(__file__).with_name('taps.v')}",
         f"synth_ecp5 -top {top}" if family == ECP5 else xilinx,
         f"tee -q -o {statistics} stat -json",
         *([f"write_json {request['netlist']}"] if "netlist" in request else []),
     ]
+
+
+def constant(text: str) -> str:
+    """A text as a binary number."""
+    return f"{8 * len(text)}'b{''.join(f'{byte:08b}' for byte in text.encode('ascii'))}"
 
 
 def main() -> None:

@@ -58,14 +58,17 @@ def test_a_memory_becomes_a_block(place):
     assert yosys.count(library(place, rom=ROM), "rom", "xcup")["bram18"] == 1
 
 
-def test_a_table_that_is_to_be_distributed_becomes_logic(place):
-    (place / "mem" / "rom.dat").write_text("\n".join(f"{n * 37 % 65536:04x}" for n in range(1024)))
-    text = ROM.replace("logic [15:0] table_", "(* rom_style = STYLE *) logic [15:0] table_")
-    styled = {style: text.replace("STYLE", f'"{style}"') for style in ("distributed", "block")}
-    counted = [yosys.count(library(place, rom=text), "rom", "xcup") for text in styled.values()]
-    assert counted[0]["bram18"] == 0
-    assert counted[0]["lut"] > 20
-    assert counted[1]["bram18"] == 1
+def test_a_small_table_that_is_to_be_distributed_becomes_logic(place):
+    (place / "mem" / "rom.dat").write_text("\n".join(f"{n * 1237 % 65536:04x}" for n in range(64)))
+    small = ROM.replace("[1024]", "[64]").replace("[9:0] x", "[5:0] x")
+    styled = [
+        small.replace("logic [15:0] table_", f'(* rom_style = "{style}" *) logic [15:0] table_')
+        for style in ("distributed", "block")
+    ]
+    logic, block = (yosys.count(library(place, rom=text), "rom", "xcup") for text in styled)
+    assert logic["bram18"] == 0
+    assert logic["lut"] > 10
+    assert block["bram18"] == 1
 
 
 SHIFTED = """module shifted (input logic ap_clk, push, input logic [3:0] tap, input logic [11:0] d, output logic [11:0] q);

@@ -5,18 +5,19 @@ HOST := .venv/host/bin
 JOBS ?= 2
 HOST_TESTS := not train and not fpga and not sim and not campaign
 
-.PHONY: help setup demo test lint bench curves ecp5 accelerators clean
+.PHONY: help setup demo test lint bench curves ecp5 accelerators campaign clean
 
 help:
-	@echo "make demo    set up, then show one model answering on the CPU and on the simulated FPGA with the same tokens"
-	@echo "make test    set up, then lint and run all tests in both environments"
-	@echo "make setup   build the two virtual environments in .venv"
-	@echo "make bench   cycles and tokens per second, beside llama.cpp when xllamacpp is installed"
-	@echo "make accelerators   cycles and resources of the shipped models on boards: the README's table (an hour)"
-	@echo "make ecp5    place and route for a Lattice ECP5: the clock of each main block, and a bitstream of the whole (an hour)"
-	@echo "make curves  size against quality of a pruned student: RUN=runs/home-260k CONFIG=recipe (half an hour; goes on if stopped)"
-	@echo "make lint    ruff, mypy (SystemVerilog is linted by the tests)"
-	@echo "make clean   remove .venv and outputs (the build cache: edgellm cache clear)"
+	@echo "make demo         set up, then show one model answering on the CPU and on the simulated FPGA with the same tokens"
+	@echo "make test         set up, then lint and run all tests in both environments"
+	@echo "make setup        build the two virtual environments in .venv"
+	@echo "make campaign     the long tests: bigger proofs, a whole design through Yosys (a quarter of an hour)"
+	@echo "make bench        cycles and tokens per second, beside llama.cpp when xllamacpp is installed"
+	@echo "make accelerators cycles and resources of the shipped models on boards: the README's table (an hour)"
+	@echo "make ecp5         place and route for a Lattice ECP5: the clock of each main block, and a bitstream of the whole (an hour)"
+	@echo "make curves       size against quality of a pruned student: RUN=runs/home-260k CONFIG=recipe (half an hour; goes on if stopped)"
+	@echo "make lint         ruff, mypy (SystemVerilog is linted by the tests)"
+	@echo "make clean        remove .venv and outputs (the build cache: edgellm cache clear)"
 
 setup:
 	@$(PYTHON) tools/setup_env.py workstation
@@ -36,6 +37,9 @@ test: setup lint
 	@$(HOST)/python -m pytest -q -n $(JOBS) -m "$(HOST_TESTS)" -p no:cacheprovider
 	@echo "== tests, workstation environment (numpy 2.x)"
 	@$(WORKSTATION)/python -m pytest -q -n $(JOBS) -m "not campaign" --durations=15 -p no:cacheprovider
+
+campaign: setup
+	@$(WORKSTATION)/python -m pytest -q -n $(JOBS) -m campaign -p no:cacheprovider
 
 bench: setup
 	@$(WORKSTATION)/python -m benchmarks.run

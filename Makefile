@@ -3,7 +3,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3,$(if $(shell com
 WORKSTATION := .venv/workstation/bin
 HOST := .venv/host/bin
 JOBS ?= 2
-HOST_TESTS := not train and not fpga and not sim and not campaign
+HOST_TESTS := not train and not fpga and not sim and not synth and not campaign
 
 .PHONY: help setup demo test lint bench curves ecp5 accelerators campaign clean
 

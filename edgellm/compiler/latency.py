@@ -11,7 +11,7 @@ from edgellm.compiler import timing
 from edgellm.compiler.folding import Folding, matmul_shapes
 from edgellm.numerics.model import Architecture
 
-SHALLOW = 3  # cycles a stream spends in a width converter or FIFO between two nodes
+TO_NORM = 3  # cycles of the fork and the FIFO or converter before a norm
 LOOP = 3  # last beat back from the block to last beat into it
 ENTRY = 12  # token to the last beat of its embedding at the loop, without the beats
 
@@ -20,12 +20,15 @@ Parts = dict[str, int]  # node -> cycles
 
 def norm(arch: Architecture, pe: int) -> int:
     """An RMSNorm and the way to it."""
-    return timing.norm_latency(arch.width, pe) + SHALLOW
+    return timing.norm_latency(arch.width, pe) + TO_NORM
 
 
 def matmul(rows: int, cols: int, pe: int, simd: int) -> int:
-    """A linear layer and its requantise, but what `late` and `drain` say."""
-    return timing.matmul_latency(rows, cols, pe, simd) + SHALLOW + timing.PIPELINE
+    """A linear layer and its requantise, but what `late` and `drain` say.
+
+    The cycles of its converter and FIFO are those by which the unit's latency is bounded from above.
+    """
+    return timing.matmul_latency(rows, cols, pe, simd) + timing.PIPELINE
 
 
 def late(lanes: int, rows: int, simd: int, span: int) -> int:

@@ -14,7 +14,7 @@ help:
 	@echo "make campaign     the long tests: bigger proofs, a whole design through Yosys (a quarter of an hour)"
 	@echo "make bench        cycles and tokens per second, beside llama.cpp when xllamacpp is installed"
 	@echo "make accelerators cycles and resources of the shipped models on boards: the README's table (an hour)"
-	@echo "make ecp5         place and route for a Lattice ECP5: the clock of each main block, and a bitstream of the whole (an hour)"
+	@echo "make ecp5         place and route for a Lattice ECP5: the clock of each main block, then the whole (more than an hour)"
 	@echo "make curves       size against quality of a pruned student: RUN=runs/home-260k CONFIG=recipe (half an hour; goes on if stopped)"
 	@echo "make lint         ruff, mypy (SystemVerilog is linted by the tests)"
 	@echo "make clean        remove .venv and outputs (the build cache: edgellm cache clear)"

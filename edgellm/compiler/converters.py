@@ -1,7 +1,7 @@
 """Width converters of a design: the project's own where one width divides the other, FINN's general one elsewhere.
 
-FINN's takes any two widths by rotating whole beats: 30 to 60 LUTs a bit of the wider stream by Yosys' count. A shift register
-of the wider width does the same for whole factors with one LUT a bit.
+FINN's takes any two widths by rotating whole beats: eight LUTs a bit of the wider stream by Yosys' count. A shift register of the
+wider width does the same for whole factors with one.
 """
 
 from __future__ import annotations

@@ -7,6 +7,17 @@
 
 from edgellm._version import __version__
 from edgellm.errors import EdgeLLMError
-from edgellm.runtime.llm import LLM, Chunk, Completion, Stream, Timings, load
+from edgellm.runtime.completion import Chunk, Completion, Timings
+from edgellm.runtime.llm import LLM, AsyncStream, Stream, load
 
-__all__ = ["LLM", "Chunk", "Completion", "EdgeLLMError", "Stream", "Timings", "__version__", "load"]
+__all__ = [
+    "LLM",
+    "AsyncStream",
+    "Chunk",
+    "Completion",
+    "EdgeLLMError",
+    "Stream",
+    "Timings",
+    "__version__",
+    "load",
+]

@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgellm.errors import BackendUnavailable
-
 LIMIT_BYTES = 2 << 30
 GRACE_SECONDS = 600.0  # an entry used this recently may be about to be opened: never evicted
 ROOT_VARIABLE = "EDGELLM_CACHE"
@@ -40,12 +38,8 @@ def root() -> Path:
     """Directory of the cache: $EDGELLM_CACHE, or the platform's user cache directory."""
     if place := os.environ.get(ROOT_VARIABLE):
         return Path(place)
-    try:
-        import platformdirs
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"no place for the cache: pip install 'edgellm[sim]', or set {ROOT_VARIABLE} to a directory"
-        ) from error
+    import platformdirs
+
     return Path(platformdirs.user_cache_dir("edgellm"))
 
 
@@ -80,6 +74,11 @@ def fetch(kind: str, key: str, build: Callable[[Path], None], limit: int = LIMIT
             shutil.rmtree(work, ignore_errors=True)
     evict(limit)
     return place
+
+
+def holds(kind: str, key: str) -> bool:
+    """Whether an entry is there, without using it."""
+    return (root() / kind / key).is_dir()
 
 
 def _touch(place: Path) -> bool:

@@ -6,19 +6,26 @@ EdgeLLMError
  ├─ ModelError
  │   ├─ ModelNotFound
  │   ├─ ModelCorrupt           checksum, truncation, malformed ONNX or tokenizer
- │   └─ ModelUnsupported       well formed, but outside the numerics contract
+ │   ├─ ModelUnsupported       well formed, but outside the numerics contract
+ │   └─ BundleError            an .edgellm file
+ │       ├─ BundleCorrupt      truncated, altered, or built to do harm: names the member
+ │       ├─ BundleUnsupported  made for another version of edgellm
+ │       ├─ BundleMismatch     bitstream, .hwh and design do not belong together: names both values
+ │       └─ BundleUntrusted    not signed by the key that is demanded
  ├─ DownloadFailed             a fetched file: network, checksum, disk
  ├─ PromptError
  │   ├─ EmptyPrompt
  │   ├─ PromptTooLong
- │   └─ PromptNotText
+ │   ├─ PromptNotText
+ │   └─ PromptRefused         by an input filter: carries its name
  ├─ TrainingError              corpus, checkpoint, loss
  ├─ ExportError
  ├─ CompileError
  │   ├─ UnmappableNode
  │   ├─ FoldingError
  │   ├─ BoardUnknown
- │   └─ BoardTooSmall
+ │   ├─ BoardTooSmall
+ │   └─ BoardWithoutProcessors
  ├─ SimulationError
  │   ├─ Deadlock
  │   └─ Deviation              hardware and golden model differ: carries node, token, channel, expected, got
@@ -61,6 +68,26 @@ class ModelUnsupported(ModelError):
     """A sound file that lies outside the numerics contract."""
 
 
+class BundleError(ModelError):
+    """Something is wrong with a bundle, or with what shall go into one."""
+
+
+class BundleCorrupt(BundleError):
+    """A bundle is truncated or altered, or was never made by edgellm."""
+
+
+class BundleUnsupported(BundleError):
+    """A sound bundle for another version of edgellm."""
+
+
+class BundleMismatch(BundleError):
+    """Bitstream, hardware hand-off and design do not belong together."""
+
+
+class BundleUntrusted(BundleError):
+    """A bundle is not signed by the key that is demanded, or a key cannot be used."""
+
+
 class DownloadFailed(EdgeLLMError):
     """A file could not be fetched: no network, wrong content or a full disk."""
 
@@ -79,6 +106,14 @@ class PromptTooLong(PromptError):
 
 class PromptNotText(PromptError):
     """The prompt is not valid UTF-8 text."""
+
+
+class PromptRefused(PromptError):
+    """An input filter does not let the prompt through. Attribute: filter, its name."""
+
+    def __init__(self, filter_name: str, why: str) -> None:
+        self.filter = filter_name
+        super().__init__(f"filter {filter_name} refuses the prompt: {why}")
 
 
 class TrainingError(EdgeLLMError):
@@ -107,6 +142,10 @@ class BoardUnknown(CompileError):
 
 class BoardTooSmall(CompileError):
     """The accelerator needs more of a resource than the board has."""
+
+
+class BoardWithoutProcessors(CompileError):
+    """The board has no processing system, which the wish needs."""
 
 
 class SimulationError(EdgeLLMError):

@@ -5,22 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from edgellm.errors import EmptyPrompt, ModelUnsupported, PromptNotText, PromptTooLong
+from edgellm.errors import EmptyPrompt, ModelUnsupported, PromptNotText
+from edgellm.manifest import Prompt
 from edgellm.tokenizer import Tokenizer
+from edgellm.truncation import truncate
 
 PLACEHOLDER = "{prompt}"
 
+_FINAL = re.compile(r"[\s.!?]+$")
+_PUNCTUATION = re.compile(r"[.,;:!?]+(?=\s|$)")
 RULES: dict[str, Callable[[str], str]] = {
     "lowercase": str.lower,
     "collapse_spaces": lambda text: " ".join(text.split()),
     "strip_spaces": str.strip,
-    "strip_final_punctuation": lambda text: re.sub(r"[\s.!?]+$", "", text),
-    "strip_punctuation": lambda text: re.sub(r"[.,;:!?]+(?=\s|$)", "", text),
+    "strip_final_punctuation": lambda text: _FINAL.sub("", text),
+    "strip_punctuation": lambda text: _PUNCTUATION.sub("", text),
 }
 
 
 def check_text(prompt: str | bytes) -> str:
     """`prompt` as text; PromptNotText when it is not UTF-8."""
+    if isinstance(prompt, str) and prompt.isascii():
+        return prompt
     try:
         raw = prompt if isinstance(prompt, bytes) else prompt.encode("utf-8", "surrogateescape")
         return raw.decode("utf-8")
@@ -55,17 +61,43 @@ def encode(tokenizer: Tokenizer, template: str, prompt: str) -> list[int]:
     return ids
 
 
-def prepare(
-    prompt: str | bytes, tokenizer: Tokenizer, template: str, rules: Sequence[str], context: int
-) -> list[int]:
-    """Checked, normalised and encoded prompt.
+def frame(tokenizer: Tokenizer, template: str, ids: Sequence[int]) -> tuple[int, int]:
+    """How many of the first and of the last tokens are the template's own, whatever the prompt is."""
+    bare = encode(tokenizer, template, "")
+    head = common_prefix(bare, ids)
+    return head, common_prefix(bare[head:][::-1], ids[head:][::-1])
 
-    Raises EmptyPrompt, PromptNotText, or PromptTooLong when it has more than `context` tokens.
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """Length of the common beginning; halves the range, because whole runs compare in no time."""
+    left, right = list(first), list(second)
+    low, high = 0, min(len(left), len(right))
+    while low < high:  # the first `low` agree; not more than `high` do
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def prepare(
+    prompt: str | bytes,
+    tokenizer: Tokenizer,
+    rules: Prompt,
+    context: int,
+    policy: str = "error",
+    reserve: int = 1,
+) -> list[int]:
+    """Checked, normalised and encoded prompt of at most `context` tokens.
+
+    One that is longer is truncated by `policy` (edgellm.truncation), and then leaves `reserve` positions for the answer, whose
+    last token needs none. Raises: EmptyPrompt, PromptNotText, PromptTooLong.
     """
-    text = normalise(check_text(prompt), rules)
+    text = normalise(check_text(prompt), rules.normalise)
     if not text.strip():
         raise EmptyPrompt("the prompt is empty: say what to answer, for example 'turn on the kitchen light'")
-    ids = encode(tokenizer, template, text)
-    if len(ids) > context:
-        raise PromptTooLong(f"the prompt has {len(ids)} tokens, the context holds {context}: shorten it")
-    return ids
+    ids = encode(tokenizer, rules.template, text)
+    if len(ids) <= context or policy == "error":
+        return truncate(ids, context, policy)
+    return truncate(ids, context - reserve + 1, policy, *frame(tokenizer, rules.template, ids))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -19,6 +20,14 @@ from edgellm.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 
 CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
 WORD_CACHE = 4096
+TEMPLATE_CACHE = 16
+KIND_CACHE = 4096  # characters
+_CONTROL = re.compile(r"<[^<>]+>")
+# the rules below for ASCII, where `re` knows the classes of characters
+_DIGIT = re.compile("([0-9])")
+_WORD = re.compile(
+    r"'(?:s|t|re|ve|m|ll|d)| ?[A-Za-z]+| ?[0-9]+| ?[^A-Za-z0-9 \t-\r]+|[ \t-\r]+(?![^ \t-\r])|[ \t-\r]+"
+)
 
 
 @functools.cache
@@ -52,7 +61,9 @@ class Tokenizer:
                 f"the tokenizer has no symbol for {len(missing)} byte values (first: {missing[0]}): "
                 "train it with the whole byte alphabet"
             )
-        self._bytes = self._token_bytes()
+        self.token_bytes: Sequence[bytes] = self._token_bytes()  # of each id
+        self._added_pattern = _any_of(added)
+        self._pieces = functools.lru_cache(TEMPLATE_CACHE)(lambda text: tuple(self._cut(text)))
         self._word = functools.lru_cache(WORD_CACHE)(self._merge_word)
 
     @classmethod
@@ -87,7 +98,12 @@ class Tokenizer:
     @property
     def size(self) -> int:
         """Number of ids: one more than the largest."""
-        return len(self._bytes)
+        return len(self.token_bytes)
+
+    @property
+    def control_ids(self) -> list[int]:
+        """Added tokens that stand for no text: those written <name>."""
+        return [token for content, token in self._added.items() if _CONTROL.fullmatch(content)]
 
     def token_id(self, content: str) -> int:
         """Id of one token by its content, added tokens first; KeyError when there is none."""
@@ -105,7 +121,7 @@ class Tokenizer:
     def decode_bytes(self, ids: Iterable[int], specials: bool = True) -> bytes:
         """Bytes of the tokens; `specials=False` leaves added tokens out."""
         hidden = set() if specials else set(self._added.values())
-        return b"".join(self._bytes[i] for i in ids if i not in hidden)
+        return b"".join(self.token_bytes[i] for i in ids if i not in hidden)
 
     def decode(self, ids: Iterable[int], specials: bool = True) -> str:
         """Text of the tokens; bytes that are not UTF-8 become U+FFFD."""
@@ -120,26 +136,25 @@ class Tokenizer:
             table[i] = content.encode()
         return table
 
-    def cut_added(self, text: str) -> Iterator[tuple[str, int | None]]:
-        """Leftmost, longest added tokens, and the plain text between them."""
-        by_length = sorted(self._added, key=len, reverse=True)
-        start = here = 0
-        while here < len(text):
-            hit = next((content for content in by_length if text.startswith(content, here)), None)
-            if hit is None:
-                here += 1
-                continue
-            if start < here:
-                yield text[start:here], None
-            yield hit, self._added[hit]
-            here = start = here + len(hit)
+    def _cut(self, text: str) -> Iterator[tuple[str, int | None]]:
+        start = 0
+        for hit in self._added_pattern.finditer(text):
+            if start < hit.start():
+                yield text[start : hit.start()], None
+            yield hit[0], self._added[hit[0]]
+            start = hit.end()
         if start < len(text):
             yield text[start:], None
 
+    def cut_added(self, text: str) -> Sequence[tuple[str, int | None]]:
+        """Leftmost, longest added tokens, and the plain text between them."""
+        return self._pieces(text)
+
     def _encode_plain(self, text: str) -> list[int]:
         ids: list[int] = []
-        for run in _isolate_digits(text) if self._split_digits else (text,):
-            for word in _split_words(run):
+        digits, words = (_DIGIT.split, _WORD.findall) if text.isascii() else (_isolate_digits, _split_words)
+        for run in digits(text) if self._split_digits else (text,):
+            for word in words(run):
                 ids += self._word(word)
         return ids
 
@@ -155,6 +170,12 @@ class Tokenizer:
             at = ranks.index(best)
             parts[at : at + 2] = [parts[at] + parts[at + 1]]
         return tuple(self._vocab[part] for part in parts)
+
+
+def _any_of(contents: Iterable[str]) -> re.Pattern[str]:
+    """The longest of these texts that begins at a place; nothing where there are none."""
+    by_length = sorted((one for one in contents if one), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
 
 
 def _split_digits(pre: dict[str, Any] | None) -> bool:
@@ -174,10 +195,12 @@ def _split_digits(pre: dict[str, Any] | None) -> bool:
     return len(steps) == 2
 
 
+@functools.lru_cache(KIND_CACHE)
 def _is_number(char: str) -> bool:
     return unicodedata.category(char)[0] == "N"
 
 
+@functools.lru_cache(KIND_CACHE)
 def _kind(char: str) -> str:
     """GPT-2's character classes: L letter, N number, S white space, O anything else."""
     if char.isspace() and char not in "\x1c\x1d\x1e\x1f":  # these four are not White_Space in Unicode

@@ -28,11 +28,10 @@ def check_request(arch: Architecture, prompt_ids: Sequence[int], max_tokens: int
         raise PromptTooLong(
             f"the prompt has {len(prompt_ids)} tokens and the context holds {arch.context}: shorten it"
         )
-    for index, token in enumerate(prompt_ids):
-        if not 0 <= token < arch.vocab:
-            raise UsageError(
-                f"prompt token {index} is {token}; the vocabulary has tokens 0..{arch.vocab - 1}"
-            )
+    if min(prompt_ids) < 0 or max(prompt_ids) >= arch.vocab:
+        wrong = enumerate(prompt_ids)
+        index, token = next((at, token) for at, token in wrong if not 0 <= token < arch.vocab)
+        raise UsageError(f"prompt token {index} is {token}; the vocabulary has tokens 0..{arch.vocab - 1}")
 
 
 def generate(

@@ -16,11 +16,12 @@ OPSET = 21
 IR_VERSION = 10
 NUMERICS_VERSIONS = (1, 2)  # 2 adds narrow activations, caches and embeddings, and weight widths per layer
 METADATA_KEY = "edgellm"
-BATCH = "B"  # the symbolic dimension: slots that step together
+# the symbolic dimensions: tokens fed at once, and caches. Each token has its own cache, or all have the only one
+ROWS, BATCH = "R", "B"
 LINEARS = ("qkv", "attn_out", "gate_up", "down", "head")
 
-TOKEN, POSITION = "token", "position"  # int64 [B]
-LOGITS, NEXT_TOKEN = "logits", "next_token"  # int16 [B, vocab], int64 [B]
+TOKEN, POSITION = "token", "position"  # int64 [R]
+LOGITS, NEXT_TOKEN = "logits", "next_token"  # int16 [R, vocab], int64 [R]
 
 
 def linear_shapes(arch: Architecture) -> dict[str, tuple[int, int]]:

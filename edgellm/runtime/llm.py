@@ -2,81 +2,50 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 import os
-import time
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgellm import catalog, manifest, prompt
 from edgellm.errors import UsageError
-from edgellm.numerics.sampling import GREEDY, Sampling
-from edgellm.runtime import registry
-from edgellm.runtime.backends.base import Session
-from edgellm.runtime.text import TextStream
+from edgellm.numerics.sampling import GREEDY
+from edgellm.runtime import chains, registry
+from edgellm.runtime.chains import Chains
+from edgellm.runtime.choice import Chooser
+from edgellm.runtime.completion import Chunk, Completion, Writing
+from edgellm.runtime.device import MODEL_FILE, Job
+from edgellm.runtime.engine import Engine, Opener, Request
+from edgellm.runtime.filters import Filter
+from edgellm.runtime.grammar import Grammars
+from edgellm.runtime.params import Options, Params
+from edgellm.runtime.post import Maker
 from edgellm.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from edgellm.runtime.aio import AsyncEngine
+
 TOKENIZER = "tokenizer.json"
+UNCHANGED = Chains()
+ANSWER_SHARE = 4  # a truncated prompt leaves a quarter of the context to the answer, or what it may take
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Wall-clock seconds on this machine, and device cycles where the back end counts them."""
+class _Prepared:
+    """An answer to be: the request, and who writes it down."""
 
-    first_token: float  # s from submit to the first token (TTFT)
-    total: float  # s from submit to the end
-    tokens_per_second: float  # generated tokens over `total`
-    device: dict[str, float] = field(default_factory=dict)  # e.g. cycles, cycles_per_token (simulated)
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A finished answer. `tokens` leaves the stop id out; `text` also ends before a stop string."""
-
-    backend: str
-    model: str
-    prompt_tokens: list[int]
-    tokens: list[int]
-    text: str
-    finish_reason: str  # stop, length, context
-    timings: Timings
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return dataclasses.asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A token as it arrives, and the text that it settled (empty in the middle of a character or a stop string)."""
-
-    token: int | None  # None for the last chunk when only held-back text was left
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What an answer should be like."""
-
-    max_tokens: int
-    stops: Sequence[str] = ()
-    sampling: Sampling = GREEDY
-
-
-class Stream(Iterator[Chunk]):
-    """Chunks of one answer; `completion` is there once the iteration has ended."""
-
-    def __init__(self, llm: LLM, ids: list[int], wishes: Wishes) -> None:
-        self._llm, self.prompt_ids = llm, ids
-        self._wishes, self._text = wishes, TextStream(wishes.stops)
-        self._chunks = self._run()
+    def __init__(self, llm: LLM, ids: list[int], params: Params) -> None:
+        self.prompt_ids = ids
+        chooser = _chooser(llm, ids, params)
+        how = GREEDY if chooser else params.sampling()
+        job = Job(ids, params.max_tokens or llm.context + 1, llm.stop_ids, how, speculate=params.speculate)
+        self._request = Request(job, chooser, params.deadline, params.priority)
+        self._writing = Writing(llm.name, llm.tokenizer, params, chooser, llm.chains.post)
         self._completion: Completion | None = None
-
-    def __next__(self) -> Chunk:
-        return next(self._chunks)
 
     @property
     def completion(self) -> Completion:
@@ -85,100 +54,179 @@ class Stream(Iterator[Chunk]):
             raise UsageError("the answer is not complete yet: read the stream to its end first")
         return self._completion
 
+    def answer(self, engine: Engine) -> Completion:
+        """The whole of it, for who wants no chunks."""
+        answer = engine.submit(self._request)
+        if self._writing.plain:
+            engine.wait(answer)
+            self._writing.take(answer.tokens)
+        else:
+            self._take(engine.tokens(answer))
+        self._completion, _ = self._writing.finish(answer)
+        return self._completion
+
+    def _take(self, portions: Generator[list[int], None, None]) -> None:
+        """Tokens as they come, since any of them may end the answer."""
+        for tokens in portions:
+            self._writing.take(tokens)
+            if self._writing.over:
+                break
+        portions.close()
+
+
+class Stream(_Prepared, Iterator[Chunk]):
+    """Chunks of one answer; `completion` is there once the iteration has ended."""
+
+    def __init__(self, llm: LLM, ids: list[int], params: Params) -> None:
+        super().__init__(llm, ids, params)
+        self._chunks = self._run(llm.engine)
+
+    def __next__(self) -> Chunk:
+        return next(self._chunks)
+
     def close(self) -> None:
         """Stop generating; the back end's slot is free afterwards."""
         self._chunks.close()
 
-    def _run(self) -> Generator[Chunk, None, None]:
-        session = self._llm.session
-        tokens: list[int] = []
-        parts: list[str] = []
-        start = time.perf_counter()
-        first = 0.0
-        wishes = self._wishes
-        generated = session.stream(self.prompt_ids, wishes.max_tokens, self._llm.stop_ids, wishes.sampling)
-        for token in generated:
-            first = first or time.perf_counter() - start
-            tokens.append(token)
-            parts.append(self._text.feed(self._llm.tokenizer.decode_bytes([token])))
-            yield Chunk(token, parts[-1])
-            if self._text.stopped:
+    def _run(self, engine: Engine) -> Generator[Chunk, None, None]:
+        answer = engine.submit(self._request)
+        portions = engine.tokens(answer)
+        for token in itertools.chain.from_iterable(portions):
+            yield self._writing.feed(token)
+            if self._writing.over:
                 break
-        close = getattr(generated, "close", None)
-        if close is not None:
-            close()
-        reason = "stop" if self._text.stopped else session.finish_reason
-        rest = self._text.close()
-        parts.append(rest)
-        total = time.perf_counter() - start
-        timings = Timings(first or total, total, len(tokens) / total, dict(session.timings))
-        self._completion = Completion(
-            session.name, self._llm.name, self.prompt_ids, tokens, "".join(parts), reason, timings
-        )
+        portions.close()
+        self._completion, rest = self._writing.finish(answer)
         if rest:
             yield Chunk(None, rest)
 
 
-class LLM:
-    """A loaded model on one back end. Use as a context manager, or call `close`."""
+class AsyncStream(_Prepared, AsyncIterator[Chunk]):
+    """The same for asyncio."""
 
-    def __init__(self, folder: Path, backend: str = registry.AUTO) -> None:
-        chosen, self.backend_reason = registry.choose(backend)
+    def __init__(self, llm: LLM, ids: list[int], params: Params, engine: AsyncEngine) -> None:
+        super().__init__(llm, ids, params)
+        self._chunks = self._run(engine)
+
+    async def __anext__(self) -> Chunk:
+        return await self._chunks.__anext__()
+
+    async def aclose(self) -> None:
+        """Stop generating; the back end's slot is free soon afterwards."""
+        await self._chunks.aclose()
+
+    async def _run(self, engine: AsyncEngine) -> AsyncGenerator[Chunk, None]:
+        answer, portions = engine.start(self._request)
+        async for tokens in portions:
+            for token in tokens:
+                yield self._writing.feed(token)
+                if self._writing.over:
+                    break
+            if self._writing.over:
+                break
+        await portions.aclose()
+        self._completion, rest = self._writing.finish(answer)
+        if rest:
+            yield Chunk(None, rest)
+
+
+def _chooser(llm: LLM, ids: list[int], params: Params) -> Chooser | None:
+    """The host's choice, where the options need one."""
+    rules, form = params.rules(), params.form()
+    if not rules.needed and form is None:
+        return None
+    device = llm.engine.device
+    vocab = device.arch.vocab
+    for token in rules.logit_bias:
+        if not 0 <= token < vocab:
+            raise UsageError(f"logit_bias names token {token}; the vocabulary has tokens 0..{vocab - 1}")
+    constraint = None if form is None else llm.grammars().start(form)
+    return Chooser(rules, params.sampling(), len(ids), device.logit_step, constraint)
+
+
+class LLM:
+    """A loaded model on a back end. Use as a context manager, or call `close`; `load` makes one.
+
+    Safe for threads: answers share the device's slots.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        openers: Sequence[Opener],
+        reason: str = "",
+        chains: Chains = UNCHANGED,
+    ) -> None:
+        """`openers` of devices, the preferred one first; `reason` says why that one, as long as it opens.
+
+        `chains`: the filters of prompts and the post-processors of answers.
+        """
+        self.backend_reason, self.chains = reason, chains
         self.manifest = manifest.read(folder)
         self.name, self.folder = self.manifest.name, folder
         self.tokenizer = Tokenizer.from_file(folder / TOKENIZER)
         self.stop_ids = frozenset(self.manifest.stop_ids)
         self.context = self.manifest.context
-        self.session: Session = chosen.open(folder)
+        self.engine = Engine(openers)
+        passed = self.engine.failures
+        self.backend_reason = "; ".join([*passed, f"{self.backend} works"]) if passed else reason
+        self._async: AsyncEngine | None = None
+        self._grammars: Grammars | None = None
+
+    def grammars(self) -> Grammars:
+        """What compiles the forms that answers may be asked to have. Raises: ToolMissing without llguidance."""
+        if self._grammars is None:
+            self._grammars = Grammars(self.tokenizer, self.engine.device.arch.vocab, self.stop_ids)
+        return self._grammars
 
     @property
     def backend(self) -> str:
         """Name of the back end in use."""
-        return self.session.name
+        return self.engine.device.name
 
-    def stream(
-        self,
-        text: str | bytes,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        *,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> Stream:
-        """Answer `text`, token by token.
+    def stream(self, text: str | bytes, **options: Unpack[Options]) -> Stream:
+        """Answer `text`, token by token, in the way that the options say (`Params`).
 
-        `max_tokens` is at least 1, and limited by the context when None; generation ends at any of the strings in `stop`
-        (not included). With `temperature` above 0 (below 16) tokens are drawn, with `seed` (64 bits) the same ones again, on
-        every back end. Raises PromptError for a prompt that cannot be answered.
+        Raises: PromptError for a prompt that cannot be answered, UsageError for options that cannot be meant.
         """
-        if max_tokens is not None and max_tokens < 1:
-            raise UsageError(f"max_tokens must be at least 1, not {max_tokens}")
-        stops = [stop] if isinstance(stop, str) else list(stop)
-        if "" in stops:
-            raise UsageError("a stop string must not be empty")
-        rules = self.manifest.prompt
-        ids = prompt.prepare(text, self.tokenizer, rules.template, rules.normalise, self.context)
-        wishes = Wishes(max_tokens or self.context + 1, stops, Sampling.of(seed, temperature))
-        return Stream(self, ids, wishes)
+        return Stream(self, *self._prepared(text, options))
 
-    def generate(
-        self,
-        text: str | bytes,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        *,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> Completion:
-        """Answer `text`; arguments and errors as for `stream`."""
-        stream = self.stream(text, max_tokens, stop, temperature=temperature, seed=seed)
-        for _ in stream:
+    def astream(self, text: str | bytes, **options: Unpack[Options]) -> AsyncStream:
+        """`stream` for asyncio: an asynchronous iterator that never holds the event loop."""
+        if self._async is None:
+            from edgellm.runtime.aio import AsyncEngine  # asyncio takes a while to load
+
+            self._async = AsyncEngine(self.engine)
+        return AsyncStream(self, *self._prepared(text, options), self._async)
+
+    def _prepared(self, text: str | bytes, options: Options) -> tuple[list[int], Params]:
+        """Prompt ids and checked options."""
+        params = Params.of(options)
+        reserve = min(params.max_tokens or self.context, self.context // ANSWER_SHARE)
+        for change in self.chains.filters:
+            text = change(prompt.check_text(text))
+        return self.encode(text, params.truncate, reserve), params
+
+    def encode(self, text: str | bytes, policy: str = "error", reserve: int = 1) -> list[int]:
+        """Token ids of a prompt in the model's template; arguments and errors as of `prompt.prepare`."""
+        return prompt.prepare(text, self.tokenizer, self.manifest.prompt, self.context, policy, reserve)
+
+    def generate(self, text: str | bytes, **options: Unpack[Options]) -> Completion:
+        """Answer `text`; options and errors as for `stream`."""
+        return _Prepared(self, *self._prepared(text, options)).answer(self.engine)
+
+    async def agenerate(self, text: str | bytes, **options: Unpack[Options]) -> Completion:
+        """`generate` for asyncio."""
+        stream = self.astream(text, **options)
+        async for _ in stream:
             pass
         return stream.completion
 
     def close(self) -> None:
         """Free the back end; a second call does nothing."""
-        self.session.close()
+        if self._async is not None:
+            self._async.close()
+        self.engine.close()
 
     def __enter__(self) -> LLM:
         return self
@@ -189,10 +237,26 @@ class LLM:
         self.close()
 
 
-def load(model: str | os.PathLike[str], backend: str = registry.AUTO) -> LLM:
-    """Load a model by name or folder.
+def load(
+    model: str | os.PathLike[str],
+    backend: str = registry.AUTO,
+    filters: Sequence[Filter | str | Mapping[str, Any]] = (),
+    post: Sequence[Maker | str | Mapping[str, Any]] = (),
+) -> LLM:
+    """Load a model by name, or from its folder, a design folder or a bundle.
 
-    `backend` is `auto` (the best that works here), `golden`, `cpu` or `sim`. Raises ModelNotFound, ModelCorrupt,
-    ModelUnsupported, BackendUnavailable.
+    `backend` is `auto` (the best that works here, and the next one should it break down) or a name of
+    `registry.BACKENDS`. `filters` change or refuse prompts, `post` changes the texts of answers: functions, or what a
+    configuration says of them (`chains`). Raises: ConfigError, ToolMissing, ModelNotFound, ModelCorrupt,
+    ModelUnsupported, BundleError, BackendUnavailable.
     """
-    return LLM(catalog.find(model), backend)
+    made = chains.of({"filters": filters, "post": post})
+    folder = catalog.find(model)
+    chosen, why = registry.choose(backend, _size(folder))
+    return LLM(folder, [partial(one.open, folder) for one in chosen], why, made)
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the model file; 0 where there is none, which the back end will say."""
+    path = folder / MODEL_FILE
+    return path.stat().st_size if path.is_file() else 0

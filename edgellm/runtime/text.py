@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 
+_Decoder = codecs.getincrementaldecoder("utf-8")
+
 
 class TextStream:
     """Feed bytes of tokens; get back text that is safe to show.
@@ -15,17 +17,19 @@ class TextStream:
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._decode = _Decoder(errors="replace").decode
         self._held = ""
         self.stopped = False
 
     def feed(self, data: bytes) -> str:
         """Text that the new bytes settle."""
-        return self._settle(self._decoder.decode(data), last=False)
+        if not self._stops:
+            return self._decode(data)
+        return self._settle(self._decode(data), last=False)
 
     def close(self) -> str:
         """What is left when no more tokens come."""
-        return self._settle(self._decoder.decode(b"", final=True), last=True)
+        return self._settle(self._decode(b"", True), last=True)
 
     def _settle(self, new: str, last: bool) -> str:
         if self.stopped:

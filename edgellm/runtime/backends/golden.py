@@ -2,59 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgellm.numerics import onnxfile
-from edgellm.numerics.generation import check_request
 from edgellm.numerics.golden import GoldenModel
-from edgellm.numerics.sampling import GREEDY, Sampling
-from edgellm.runtime.backends.base import MODEL_FILE, Session
+from edgellm.numerics.model import IntegerModel
+from edgellm.runtime.backends.stepped import Feed, SteppedDevice
+from edgellm.runtime.device import MODEL_FILE, Device
+
+SLOTS = 4
 
 
-class GoldenSession:
-    """A golden model; see `base.Session`."""
+class GoldenStepper:
+    """The golden model with a cache a slot, one after the other; see `stepped.Stepper`."""
 
     name = "golden"
-    batch = 1
+    rows = 1  # so that a poll is not held up
+    copies = True
 
-    def __init__(self, model: GoldenModel) -> None:
-        self._model = model
-        self.finish_reason = ""
-        self.timings: Mapping[str, float] = {}
+    def __init__(self, model: IntegerModel, slots: int = SLOTS) -> None:
+        self._model = GoldenModel(model)
+        self.arch, self.logit_step, self.slots = model.arch, model.logit_step, slots
+        self._caches = [self._model.new_cache() for _ in range(slots)]
+        self._logits = np.zeros((slots, model.arch.vocab), np.int16)
 
-    def stream(
-        self,
-        prompt_ids: Sequence[int],
-        max_tokens: int,
-        stop_ids: frozenset[int],
-        sampling: Sampling = GREEDY,
-    ) -> Iterator[int]:
-        """Tokens of the answer."""
-        self.finish_reason = yield from self._model.stream(prompt_ids, max_tokens, stop_ids, sampling)
+    def step(self, feeds: Sequence[Feed]) -> None:
+        """Feed each."""
+        for slot, tokens, position in feeds:
+            for at, token in enumerate(tokens, position):
+                self._logits[slot] = self._model.step(self._caches[slot], token, at)
 
-    def logits(self, sequences: Sequence[Sequence[int]]) -> list[NDArray[np.int16]]:
-        """Logits int16 [time, vocab] of each sequence."""
-        return [self._logits(ids) for ids in sequences]
+    def logits(self, slot: int) -> NDArray[np.int16]:
+        """int16 [vocab]."""
+        row: NDArray[np.int16] = self._logits[slot]
+        return row
 
-    def answers(
-        self, prompts: Sequence[Sequence[int]], max_tokens: int, stop_ids: frozenset[int]
-    ) -> list[list[int]]:
-        """The greedy answer to each prompt."""
-        return [self._model.generate(ids, max_tokens, stop_ids).tokens for ids in prompts]
-
-    def _logits(self, ids: Sequence[int]) -> NDArray[np.int16]:
-        check_request(self._model.arch, ids, 1)
-        cache = self._model.new_cache()
-        return np.stack([self._model.step(cache, token, position) for position, token in enumerate(ids)])
+    def copy(self, source: int, target: int, positions: int) -> None:
+        """Copy a prefix."""
+        for name in ("keys", "values"):
+            before, after = getattr(self._caches[source], name), getattr(self._caches[target], name)
+            after[:, :, :positions] = before[:, :, :positions]
 
     def close(self) -> None:
         """Nothing is held."""
 
 
-def open_session(folder: Path) -> Session:
-    """A session on a model folder."""
-    return GoldenSession(GoldenModel(onnxfile.load(folder / MODEL_FILE)))
+def open_device(folder: Path, slots: int = SLOTS) -> Device:
+    """A device on a model folder. Raises: ModelNotFound, ModelCorrupt, ModelUnsupported."""
+    return SteppedDevice(GoldenStepper(onnxfile.load(folder / MODEL_FILE), slots))

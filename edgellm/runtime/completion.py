@@ -1,0 +1,131 @@
+"""What comes back: chunks while an answer is written, the completion when it has ended, and how both are made of tokens."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from edgellm.runtime.choice import Chooser, TokenInfo
+from edgellm.runtime.engine import Answer
+from edgellm.runtime.params import Params
+from edgellm.runtime.post import Maker
+from edgellm.runtime.repetition import repeated
+from edgellm.runtime.text import TextStream
+from edgellm.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Wall-clock seconds on this machine, and device cycles where the back end counts them."""
+
+    first_token: float  # s from submit to the first token (TTFT)
+    total: float  # s from submit to the end
+    tokens_per_second: float  # generated tokens over `total`
+    device: dict[str, float] = field(default_factory=dict)  # e.g. cycles, cycles_per_token (simulated)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A finished answer. `tokens` leaves the stop id out; `text` also ends before a stop string, and is post-processed."""
+
+    backend: str
+    model: str
+    prompt_tokens: list[int]
+    tokens: list[int]
+    text: str
+    finish_reason: str  # stop, length, context, deadline, repetition, confidence
+    timings: Timings
+    cached: int = 0  # tokens of the prompt that were in the prefix cache
+    logprobs: list[TokenInfo] | None = None  # of each token, where asked for
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return dataclasses.asdict(self)
+
+
+class Chunk(NamedTuple):
+    """A token as it arrives, and the text that it settled (empty in the middle of a character or a stop string)."""
+
+    token: int | None  # None for the last chunk when only held-back text was left
+    text: str
+
+
+class Writing:
+    """One answer as it is written: feed it tokens until it is `over` or there are no more, then `finish`."""
+
+    def __init__(
+        self,
+        model: str,
+        tokenizer: Tokenizer,
+        params: Params,
+        chooser: Chooser | None,
+        post: Sequence[Maker] = (),
+    ) -> None:
+        self._model, self._repeats = model, params.repeats
+        self._token_bytes, self._chooser = tokenizer.token_bytes, chooser
+        self._text = TextStream(params.stop)
+        self._post = [make() for make in post]
+        self.plain = not (params.stop or params.repeats or post)  # no token of it ends it before its time
+        self._tokens: list[int] = []
+        self._parts: list[str] = []
+        self._circles = False
+
+    def feed(self, token: int) -> Chunk:
+        """The chunk of the next token."""
+        self._tokens.append(token)
+        text = self._text.feed(self._token_bytes[token])
+        for one in self._post:
+            text = one.feed(text)
+        self._parts.append(text)
+        if self._repeats:
+            self._circles = repeated(self._tokens, self._repeats)
+        return Chunk(token, text)
+
+    def take(self, tokens: Sequence[int]) -> None:
+        """Some of the next tokens, where nobody wants their chunks; none behind the one that ends the answer."""
+        if self.plain:
+            self._tokens += tokens
+            self._parts.append(self._text.feed(b"".join(map(self._token_bytes.__getitem__, tokens))))
+            return
+        for token in tokens:
+            self.feed(token)
+            if self.over:
+                break
+
+    @property
+    def over(self) -> bool:
+        """Whether text or tokens end the answer here."""
+        return self._text.stopped or self._circles
+
+    def finish(self, answer: Answer) -> tuple[Completion, str]:
+        """The completion, and text that was held back."""
+        rest = self._text.close()
+        for one in self._post:
+            rest = one.feed(rest) + one.close()
+        self._parts.append(rest)
+        total = time.monotonic() - answer.submitted
+        rate = len(self._tokens) / total
+        timings = Timings(answer.first_token or total, total, rate, dict(answer.counters))
+        completion = Completion(
+            backend=answer.backend,
+            model=self._model,
+            prompt_tokens=list(answer.request.job.prompt),
+            tokens=self._tokens,
+            text="".join(self._parts),
+            finish_reason=self._reason(str(answer.finish_reason)),
+            timings=timings,
+            cached=answer.cached,
+            logprobs=list(self._chooser.seen) if self._chooser and self._chooser.seen else None,
+        )
+        return completion, rest
+
+    def _reason(self, reason: str) -> str:
+        """What ended the answer: its text, its tokens, the chooser, or what the engine says."""
+        if self._text.stopped:
+            return "stop"
+        if self._circles:
+            return "repetition"
+        return (self._chooser and self._chooser.ended) or reason

@@ -1,0 +1,1 @@
+"""The contract in JAX: XLA compiles it for CPUs, GPUs and TPUs."""

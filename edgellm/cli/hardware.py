@@ -18,6 +18,7 @@ examples:
   edgellm compile home-260k --board aup-zu3 -o out/zu3
   edgellm compile home-260k --board kv260 -o out/kv260 --objective latency --clock 250
   edgellm compile home-260k --board kv260 -o out/mine --folding out/kv260/folding.json    edited by hand
+  edgellm compile home-260k --board kv260 -o out/kv260 --vivado out/vivado              and scripts for a bitstream
 """
 SIMULATE_EXAMPLES = """\
 examples:
@@ -54,12 +55,22 @@ def _add_compile(commands: Commands) -> None:
     parser = command(
         commands, "compile", "turn a model into an accelerator for a board", run_compile, COMPILE_EXAMPLES
     )
-    parser.add_argument("model", metavar="MODEL", help="name or folder of a model")
+    parser.add_argument("model", metavar="MODEL", help="name, folder or bundle of a model")
     parser.add_argument(
         "--board", default=DEFAULT_BOARD, metavar="BOARD", help=f"board (default: {DEFAULT_BOARD})"
     )
     parser.add_argument(
-        "-o", "--output", metavar="DIR", type=Path, required=True, help="design folder to write"
+        "-o",
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="design folder to write (with --vivado alone: design in its folder)",
+    )
+    parser.add_argument(
+        "--vivado",
+        metavar="DIR",
+        type=Path,
+        help="write a Vivado project of the design too (not run in Vivado)",
     )
     parser.add_argument(
         "--folding",
@@ -80,7 +91,7 @@ def _add_compile(commands: Commands) -> None:
         help="streams with keys and values of their own (default: 8 or what fits)",
     )
     parser.add_argument(
-        "--clock", metavar="MHZ", type=int, help="clock that the reports assume (default: the board's)"
+        "--clock", metavar="MHZ", type=int, help="clock of reports and Vivado project (default: the board's)"
     )
 
 
@@ -127,18 +138,49 @@ def _require_finn() -> None:
 
 
 def run_compile(options: argparse.Namespace) -> int:
-    """Compile and print the report."""
+    """Compile, with a project for Vivado if wished, and print the report."""
+    if options.output is None and options.vivado is None:
+        raise UsageError(
+            "compile writes a design folder: name it with -o DIR, or a Vivado project with --vivado DIR"
+        )
+    if (
+        options.output
+        and options.vivado
+        and options.output.resolve().is_relative_to(options.vivado.resolve())
+    ):
+        raise UsageError(
+            f"{options.output} lies in the Vivado project, which is written anew: leave -o away or name another"
+        )
     _require_finn()
+    if options.vivado is None:
+        _compile(options, options.output)
+    else:
+        _compile_for_vivado(options)
+    for path in (options.output, options.vivado):
+        if path is not None:
+            print(f"wrote {path}")
+    return 0
+
+
+def _compile(options: argparse.Namespace, output: Path) -> None:
     from edgellm.compiler.budget import Goal, Objective
     from edgellm.compiler.compile import compile_model
     from edgellm.compiler.folding import Folding
 
     folding = Folding.load(options.folding) if options.folding else None
     goal = Goal(Objective(options.objective), options.slots, options.clock)
-    compile_model(catalog.find(options.model), options.board, options.output, folding, goal)
-    print((options.output / "report.txt").read_text(), end="")
-    print(f"wrote {options.output}")
-    return 0
+    compile_model(catalog.find(options.model), options.board, output, folding, goal)
+    print((output / "report.txt").read_text(), end="")
+
+
+def _compile_for_vivado(options: argparse.Namespace) -> None:
+    from edgellm.compiler import boards, vivado
+
+    board = boards.load(options.board)
+    with vivado.project(options.vivado, board) as work:
+        design = options.output or work / vivado.DESIGN
+        _compile(options, design)
+        vivado.fill(design, board, work)
 
 
 def run_simulate(options: argparse.Namespace) -> int:

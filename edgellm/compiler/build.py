@@ -15,10 +15,11 @@ from typing import Any
 from finn.util import settings as finn_settings
 
 from edgellm import files
-from edgellm.compiler import budget, inventory, passes, report, sources, stitch
+from edgellm.compiler import budget, handoff, inventory, passes, report, shell, sources, stitch
 from edgellm.compiler.compile import DESIGN, FILES, FOLDING, GRAPH, LOG, TOP, Parts, Request, describe
 from edgellm.compiler.lowering import BACK_EDGES, Lowering, lower
 from edgellm.compiler.probes import probes
+from edgellm.compiler.shell import Shell
 from edgellm.numerics import sampling
 
 PLACES = ("code_gen_dir_ipgen", "ipgen_path", "ip_path")  # attributes that hold paths of the build
@@ -45,8 +46,9 @@ def build(request: Request, work: Path, advance: Callable[[], None]) -> None:
     top = stitch.stitch(graph, edges, [probe.tensor for probe in watched], TOP)
     files.write_text(work / sources.TOP, top)
     files.write_text(work / FILES, "\n".join(synthesis) + "\n")
+    around = _shell(request, work, synthesis)
     cells = [{"module": stitch.module(node), "row": inventory.row_name(node)} for node in graph.graph.node]
-    files.write_text(work / DESIGN, describe(request, Parts(simulation, watched, edges, cells)))
+    files.write_text(work / DESIGN, describe(request, Parts(simulation, around, watched, edges, cells)))
     request.folding.save(work / FOLDING)
     arch = request.model.arch
     table = inventory.report(graph, request.name, request.board, request.folding, request.slots, arch)
@@ -54,6 +56,17 @@ def build(request: Request, work: Path, advance: Callable[[], None]) -> None:
     _forget_places(graph)
     graph.save(str(work / GRAPH))
     advance()
+
+
+def _shell(request: Request, work: Path, synthesis: list[str]) -> dict[str, Any]:
+    """Write what a host needs around the top module; its section of design.json."""
+    added = sources.add_library(work, shell.INTERFACE)
+    memories = [f"{sources.MEMORY}/{path.name}" for path in (work / sources.MEMORY).iterdir()]
+    number = handoff.build_of(work, [*synthesis, *added, *memories], request.sha256)
+    lanes = request.folding("argmax")
+    about = Shell(request.model.arch.vocab, lanes, request.slots, number)
+    handoff.write(work, TOP, about, request.board)
+    return {"module": shell.MODULE, "build": number, "sources": [*added, shell.FILE]}
 
 
 def _forget_places(graph: Any) -> None:

@@ -8,12 +8,14 @@ on nothing outside of its folder, and is the same bytes for the same input.
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from edgellm import files, manifest, progress
+from edgellm._version import __version__
 from edgellm.compiler import boards, budget, fit, mapping
 from edgellm.compiler.boards import Board
 from edgellm.compiler.budget import Goal
@@ -25,7 +27,8 @@ from edgellm.numerics.model import IntegerModel
 from edgellm.sim.design import FORMAT
 
 MODEL, GRAPH, LOG, FILES, DESIGN = "model.onnx", "finn.onnx", "finn.log", "files.f", "design.json"
-FOLDING = "folding.json"
+FOLDING, CARD = "folding.json", "README.md"
+TOOLS = ("finn-plus", "qonnx")  # whose versions decide what the RTL is
 TOP = "top"
 ANY = Goal()
 
@@ -41,6 +44,11 @@ class Request:
     folding: Folding
     slots: int
     explanation: Explanation
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the model file."""
+        return files.sha256(self.folder / MODEL)
 
 
 def compile_model(
@@ -92,21 +100,24 @@ def _given(model: IntegerModel, name: str, board: Board, folding: Folding, goal:
 
 
 def _copy_model(request: Request, work: Path) -> None:
-    """The files that the manifest names, so that the design can be verified and talked to on its own."""
+    """The files that the manifest names and the model's card, so that the design can be verified and talked to on its own."""
     target = work / "model"
     target.mkdir()
     names = [MODEL]
     if (request.folder / manifest.FILE).is_file():
         names = sorted({MODEL, manifest.FILE, *manifest.read(request.folder).files})
+        names += [CARD] if (request.folder / CARD).is_file() else []
     for name in names:
         shutil.copyfile(request.folder / name, target / name)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parts:
-    """What a design consists of: files to simulate, streams to watch, streams that lead back, instances of the top module."""
+    """What a design consists of: files to simulate, the shell around it, streams to watch, streams that lead back, instances of
+    the top module."""
 
     sources: list[str]
+    shell: dict[str, Any]
     probes: list[Any]
     edges: dict[str, str]
     cells: list[dict[str, str]]
@@ -117,7 +128,7 @@ def describe(request: Request, parts: Parts) -> str:
     arch = request.model.arch
     design = {
         "format": FORMAT,
-        "model": {"name": request.name, "sha256": files.sha256(request.folder / MODEL)},
+        "model": {"name": request.name, "sha256": request.sha256},
         "board": request.board.name,
         "part": request.board.part,
         "clock_mhz": request.board.clock_mhz,
@@ -128,9 +139,11 @@ def describe(request: Request, parts: Parts) -> str:
         "shown_beats": arch.vocab // request.folding("argmax") + 1,
         "top": TOP,
         "sources": parts.sources,
+        "shell": parts.shell,
         "folding": request.folding.to_dict(),
         "back_edges": [[out, into] for out, into in parts.edges.items()],
         "probes": [dataclasses.asdict(probe) for probe in parts.probes],
         "cells": parts.cells,
+        "tools": {"edgellm": __version__, **{name: importlib.metadata.version(name) for name in TOOLS}},
     }
     return json.dumps(design, indent=1) + "\n"

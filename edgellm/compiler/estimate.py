@@ -40,6 +40,11 @@ class Design:
     ultra: bool = False  # keys and values in UltraRAM
     step_bits: int = 8  # a logit step is 2^-step_bits nats
 
+    @property
+    def ternary(self) -> frozenset[str]:
+        """Matrix units without DSPs."""
+        return frozenset(node for node, bits in self.widths.weight.items() if bits == costs.TERNARY)
+
 
 def signed_bits(values: Int) -> int:
     """Bits that hold every value in two's complement."""
@@ -177,14 +182,17 @@ def head_latency(arch: Architecture, f: Folding) -> int:
     return sum(latency.head_parts(arch, f).values())
 
 
-def loop_pass(arch: Architecture, f: Folding, position: int) -> int:
+def loop_pass(arch: Architecture, f: Folding, position: int, ternary: latency.Nodes = latency.NONE) -> int:
     """Cycles of one trip through the block, loop control included."""
-    return latency.LOOP + attention_branch(arch, f, position) + ffn_branch(arch, f)
+    parts = latency.attention_parts(arch, f, position, ternary), latency.ffn_parts(arch, f, ternary)
+    return latency.LOOP + sum(sum(branch.values()) for branch in parts)
 
 
-def single_stream_cycles(arch: Architecture, f: Folding, position: int) -> int:
+def single_stream_cycles(
+    arch: Architecture, f: Folding, position: int, ternary: latency.Nodes = latency.NONE
+) -> int:
     """Estimated cycles from one generated token to the next when a single stream runs."""
-    return sum(latency.token_parts(arch, f, position).values())
+    return sum(latency.token_parts(arch, f, position, ternary).values())
 
 
 def block_intervals(arch: Architecture, f: Folding, position: int) -> dict[str, int]:
@@ -225,8 +233,8 @@ def saturated_bounds(design: Design, f: Folding, position: int) -> dict[str, int
     a = design.arch
     block = {node: a.layers * cycles for node, cycles in block_intervals(a, f, position).items()}
     waits = {
-        "slots": -(-single_stream_cycles(a, f, position) // design.slots),
-        "tokens in flight": -(-a.layers * loop_pass(a, f, position) // design.tokens),
+        "slots": -(-single_stream_cycles(a, f, position, design.ternary) // design.slots),
+        "tokens in flight": -(-a.layers * loop_pass(a, f, position, design.ternary) // design.tokens),
     }
     return {**block, **end_intervals(a, f), **waits}
 

@@ -27,7 +27,7 @@ def report(
     totals = {r: sum(row[r] for row in rows) for r in costs.RESOURCES}
     board_row = dataclasses.asdict(board)
     board_row["dsp_kind"], board_row["dsp"] = board.dsp, board.dsps
-    last, linear = arch.context - 1, _linear_macs(model)
+    last, linear, ternary = arch.context - 1, _linear_macs(model), _ternary(model)
     return {
         "format": 1,
         "model": name,
@@ -40,8 +40,8 @@ def report(
             "last_position": linear + workload.attention_macs(arch, last),
         },
         "cycles": {
-            "first_position": estimate.single_stream_cycles(arch, folding, 0),
-            "last_position": estimate.single_stream_cycles(arch, folding, last),
+            "first_position": estimate.single_stream_cycles(arch, folding, 0, ternary),
+            "last_position": estimate.single_stream_cycles(arch, folding, last, ternary),
             "saturated": _saturated(arch, folding),
         },
     }
@@ -61,6 +61,12 @@ def _linear_macs(model: Any) -> int:
         getHWCustomOp(node).dimensions() for node in model.graph.node if node.op_type.startswith("MVAU")
     )
     return sum(int(rows * cols * sets) for rows, cols, sets, *_ in shapes)
+
+
+def _ternary(model: Any) -> frozenset[str]:
+    """Matrix units without DSPs."""
+    units = (node for node in model.graph.node if node.op_type.startswith("MVAU"))
+    return frozenset(node.name for node in units if getHWCustomOp(node).weight_bits() == costs.TERNARY)
 
 
 def row_name(node: Any) -> str:

@@ -13,7 +13,7 @@ from edgellm.errors import CompileError
 
 _NET_TYPE = re.compile(r"^`default_nettype .*\n", re.MULTILINE)
 
-# memstream.sv: the table of offsets becomes a product
+# memstream.sv: the table of offsets becomes a product; Yosys knows the attribute by its lower-case name only
 _TABLE = """		// Stream Offsets through Lookup Table
 		typedef addr_t  offset_table_t[SETS];
 		function offset_table_t INIT_OFFSET_TABLE();
@@ -24,7 +24,11 @@ _TABLE = """		// Stream Offsets through Lookup Table
 		localparam offset_table_t  OFFSET_TABLE = INIT_OFFSET_TABLE();
 
 """
-_LOOK_UP, _PRODUCT = "OFFSET_TABLE[sidx]", "addr_t'(sidx*DEPTH)"
+_MEMSTREAM = (
+    (_TABLE, ""),
+    ("OFFSET_TABLE[sidx]", "addr_t'(sidx*DEPTH)"),
+    ("(* RAM_STYLE = RAM_STYLE *)", "(* ram_style = RAM_STYLE *)"),
+)
 
 # add_multi.sv: the function knows nothing of its block and can stand before it
 _LOADS = re.compile(r"\t\ttypedef int unsigned  leaf_load_t.*?endfunction : init_leaf_loads\n", re.DOTALL)
@@ -84,9 +88,7 @@ def text(name: str, source: str) -> str:
 
 
 def _memstream(source: str) -> str:
-    if source.count(_TABLE) != 1 or source.count(_LOOK_UP) != 1:
-        raise _unknown("memstream.sv")
-    return source.replace(_TABLE, "").replace(_LOOK_UP, _PRODUCT)
+    return _replaced("memstream.sv", source, _MEMSTREAM)
 
 
 def _add_multi(source: str) -> str:

@@ -101,7 +101,7 @@ class FoldingModel:
     def _cycles(self) -> tuple[LinearExpr, LinearExpr]:
         """Of one trip through the block, and of a token."""
         a = self.design.arch
-        links = search_space.links(a, self.position)
+        links = search_space.links(a, self.position, self.design.ternary)
         once = added(self._linked(link) for link in links if not link.repeated)
         loop = (
             added(self._linked(link) for link in links if link.repeated)

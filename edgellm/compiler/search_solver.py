@@ -145,7 +145,7 @@ def _start_from(model: FoldingModel, solver: cp_model.CpSolver) -> None:
 def _checked(task: Task, model: FoldingModel, solver: cp_model.CpSolver, proved: bool) -> Found:
     """The folding with its estimates, which must be what the solver has minimised."""
     folding, design = model.folding(solver), task.design
-    single = estimate.single_stream_cycles(design.arch, folding, model.position)
+    single = estimate.single_stream_cycles(design.arch, folding, model.position, design.ternary)
     saturated = estimate.saturated_cycles(design, folding, model.position)
     solved = solver.value(model.single), solver.value(model.saturated)
     if proved and solved != (single, saturated):

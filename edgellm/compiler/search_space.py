@@ -21,13 +21,6 @@ MAX_PE = 64
 MAX_LANES = 16
 # Lanes of the residual stream, the norms and attention; those behind a linear layer may be as many as its neurons.
 NARROW = (*("embed", "attn_norm", "attn_residual", "ffn_norm", "ffn_residual", "final_norm", "attention"),)
-REQUANTISE = {
-    "qkv_acc": "qkv",
-    "attn_out_acc": "attn_residual",
-    "gate_up_acc": "gate_up",
-    "down_acc": "ffn_residual",
-    "head_acc": "logits",
-}
 LANES, INPUTS, BOTH = ("PE",), ("SIMD",), ("PE", "SIMD")
 OUTSIDE = ("head_acc", "final_norm", "embed", "argmax")  # nodes that a token passes once, not once a layer
 
@@ -81,11 +74,11 @@ def _cost(design: Design, node: str, factors: dict[str, int]) -> Cost:
     return estimate.total(estimate.node_costs(design, Folding({node: factors})))
 
 
-def links(arch: Architecture, position: int) -> list[Link]:
+def links(arch: Architecture, position: int, ternary: latency.Nodes = latency.NONE) -> list[Link]:
     """All pairs of neighbours. Their cycles, `constant` and `gate_late` are what a token takes at `position`."""
     norms = {"attn_norm": "qkv_acc", "ffn_norm": "gate_up_acc", "final_norm": "head_acc"}
     return [
-        *(_requantised(arch, node) for node in REQUANTISE),
+        *(_requantised(arch, node, node in ternary) for node in latency.REQUANTISE),
         *(_normed(arch, norm, node) for norm, node in norms.items()),
         *_around_attention(arch, position),
         *_lanes(arch),
@@ -131,7 +124,7 @@ def divide(a: int, b: int) -> bool:
     return a % b == 0 or b % a == 0
 
 
-def _requantised(arch: Architecture, node: str) -> Link:
+def _requantised(arch: Architecture, node: str, ternary: bool) -> Link:
     """A linear layer and its requantise, which must be done with a burst before the next one comes."""
     rows, cols = matmul_shapes(arch)[node]
 
@@ -139,9 +132,9 @@ def _requantised(arch: Architecture, node: str) -> Link:
         drain = latency.drain(pe, lanes)
         if not divide(pe, lanes) or drain > rows // simd:
             return None
-        return latency.matmul(rows, cols, pe, simd) + drain
+        return latency.matmul(rows, cols, pe, simd, ternary) + drain
 
-    return Link((node, BOTH), (REQUANTISE[node], LANES), cycles, node not in OUTSIDE)
+    return Link((node, BOTH), (latency.REQUANTISE[node], LANES), cycles, node not in OUTSIDE)
 
 
 def _normed(arch: Architecture, norm: str, node: str) -> Link:

@@ -44,6 +44,19 @@ def collect(model: Any, out: Path) -> tuple[list[str], list[str]]:
     return _ordered(texts, ()), _ordered(texts, STAND_INS)
 
 
+def add_library(out: Path, module: str) -> list[str]:
+    """Copy a module of hw/rtl and all it needs into `out`; the names of those that were not there, the module's own last."""
+    added = []
+    for path in rtl_library.closure(module):
+        text, target = path.read_text(encoding="utf-8"), out / RTL / path.name
+        if not target.exists():
+            target.write_text(text, encoding="utf-8")
+            added.append(f"{RTL}/{path.name}")
+        elif target.read_text(encoding="utf-8") != text:
+            raise CompileError(f"two different RTL files are called {path.name}")
+    return added
+
+
 def _node_files(op: Any) -> dict[str, str]:
     """File name -> text of what a node's module needs."""
     kind = op.onnx_node.op_type

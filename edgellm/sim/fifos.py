@@ -14,7 +14,8 @@ import numpy as np
 
 from edgellm import progress
 from edgellm.errors import Deadlock, SimulationError
-from edgellm.sim.accelerator import Accelerator, Event
+from edgellm.runtime.words import Event
+from edgellm.sim.accelerator import Accelerator
 from edgellm.sim.harness import Fifo
 
 SHALLOWEST = 3  # FINN leaves a FIFO of 2 away

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from edgellm.errors import SimulationError
+from edgellm.runtime.words import Event
 from edgellm.sim import spans
-from edgellm.sim.accelerator import Accelerator, Event
+from edgellm.sim.accelerator import Accelerator
 from edgellm.sim.spans import Span
 
 SHOWN_SPANS = 480  # most that a picture of the pipeline gets

@@ -114,7 +114,7 @@ def _from_integers(port: Port, beats: Sequence[int]) -> Rows:
 
 
 @contextmanager
-def _inside(directory: Path | None) -> Iterator[None]:
+def inside(directory: Path | None) -> Iterator[None]:
     """Make `directory` the working directory for a moment: relative $readmemh paths start there."""
     if directory is None:
         yield
@@ -142,8 +142,8 @@ class Simulation:
         """
         self._handle = None
         self.library = library
-        self._library = _load(library)
-        with _inside(run_dir):
+        self._library = load_library(library, _SIGNATURES)
+        with inside(run_dir):
             self._handle = self._call("new", seed & 0xFFFFFFFF)
         self._check_error()
         self.ports = {port.name: port for port in self._read_ports()}
@@ -306,12 +306,13 @@ class Simulation:
         self._call("probe_clear")
 
 
-def _load(path: Path) -> ctypes.CDLL:
+def load_library(path: Path, signatures: Mapping[str, tuple[str, str]]) -> ctypes.CDLL:
+    """A simulator's library with the types of its functions `edgellm_NAME`. Raises: SimulationError."""
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise SimulationError(f"cannot load the simulator {path}: {error}") from error
-    for name, (result, arguments) in _SIGNATURES.items():
+    for name, (result, arguments) in signatures.items():
         function = getattr(library, f"edgellm_{name}")
         function.restype = _TYPES[result]
         function.argtypes = [_TYPES[letter] for letter in arguments]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgellm.errors import UsageError
-from edgellm.sim.accelerator import Accelerator, Event
+from edgellm.runtime.words import Event
+from edgellm.sim.accelerator import Accelerator
 
 WARM_TOKENS = 4  # of every slot before the pipeline counts as full
 

@@ -15,12 +15,10 @@ INK, COLOURS = "#222222", ("#1b6ca8", "#e07a1f", "#3a9a5b", "#b5427a", "#7a5bb5"
 
 def draw(spans: Sequence[Span], title: str, path: Path) -> None:
     """Two panels: when each node's vectors left it, coloured by layer; and how many cycles each node accounts for."""
-    import matplotlib
+    from matplotlib.figure import Figure  # not pyplot: a notebook's state stays as it is
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (when, share) = pyplot.subplots(1, 2, figsize=(14, 6), width_ratios=(3, 1), layout="constrained")
+    figure = Figure(figsize=(14, 6), layout="constrained")
+    when, share = figure.subplots(1, 2, width_ratios=(3, 1))
     nodes = list(dict.fromkeys(span.node for span in spans))
     origin = spans[0].first
     for span in spans:
@@ -35,7 +33,6 @@ def draw(spans: Sequence[Span], title: str, path: Path) -> None:
     _draw_shares(share, shares(spans), nodes)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
-    pyplot.close(figure)
     files.write_bytes(path, picture.getvalue())
 
 

@@ -14,12 +14,14 @@ from edgellm.compiler import report
 from edgellm.errors import SimulationError, UsageError
 from edgellm.numerics import onnxfile
 from edgellm.numerics.golden import GoldenModel
-from edgellm.runtime.backends.base import MODEL_FILE
+from edgellm.runtime.backends.streamed import counters
+from edgellm.runtime.device import MODEL_FILE, Job
+from edgellm.runtime.engine import Engine, Request
+from edgellm.runtime.words import Event
 from edgellm.sim import design as designs
 from edgellm.sim import full_pipeline, picture, recording, timeline
-from edgellm.sim.accelerator import Event
+from edgellm.sim.device import SimulatedDevice
 from edgellm.sim.recording import Judgement, OnePrompt, Recording
-from edgellm.sim.session import SimulatedSession, device_timings
 from edgellm.sim.verify import Verification, verify
 from edgellm.tokenizer import Tokenizer
 
@@ -28,7 +30,7 @@ PICTURE = "timeline.png"
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """An answer of the simulated accelerator. `cycles` as in `SimulatedSession.timings`; `verified` counts what was compared."""
+    """An answer of the simulated accelerator. `cycles`: counters of `SimulatedDevice`; `verified`: what was compared."""
 
     text: str
     tokens: list[int]
@@ -82,15 +84,14 @@ class Together:
 class _Bench:
     """An open design, and what its model says about text."""
 
-    session: SimulatedSession
+    device: SimulatedDevice
     model: Path
     described: manifest.Manifest
     tokenizer: Tokenizer
 
     def ids(self, text: str | bytes) -> list[int]:
         """Token ids of a prompt in the model's template."""
-        rules = self.described.prompt
-        return prompt.prepare(text, self.tokenizer, rules.template, rules.normalise, self.described.context)
+        return prompt.prepare(text, self.tokenizer, self.described.prompt, self.described.context)
 
     def limit(self, max_tokens: int | None) -> int:
         """More tokens than the context takes, where the user set no limit."""
@@ -102,9 +103,9 @@ class _Bench:
 
 
 def _open(folder: Path, finn_core: bool) -> _Bench:
-    session = SimulatedSession(folder, finn_core)
-    model = session.design.model_folder
-    return _Bench(session, model, manifest.read(model), Tokenizer.from_file(model / "tokenizer.json"))
+    device = SimulatedDevice(folder, finn_core)
+    model = device.design.model_folder
+    return _Bench(device, model, manifest.read(model), Tokenizer.from_file(model / "tokenizer.json"))
 
 
 def simulate(
@@ -119,8 +120,8 @@ def simulate(
     if judge:
         result = _judged(bench, ids, limit, Judgement(_shown(text), finn_core))
     else:
-        result = _plain(bench.session, ids, limit, bench.stops)
-    _report(bench.session, ids, result, folder)
+        result = _plain(bench.device, ids, limit, bench.stops)
+    _report(bench.device, ids, result, folder)
     return dataclasses.replace(result, text=bench.tokenizer.decode(result.tokens))
 
 
@@ -135,7 +136,7 @@ def simulate_together(
     if len(texts) > slots:
         raise UsageError(f"{len(texts)} prompts at once: the design has {slots} slots, give at most as many")
     bench = _open(folder, finn_core)
-    device, prompts = bench.session.open_device(), [bench.ids(text) for text in texts]
+    device, prompts = bench.device.accelerator, [bench.ids(text) for text in texts]
     if fill:
         prompts = list(islice(cycle(prompts), slots))
     start = device.cycle
@@ -149,7 +150,7 @@ def simulate_together(
 
 def _answer(tokenizer: Tokenizer, start: int, events: Sequence[Event]) -> Simulated:
     tokens = [event.token for event in events if event.reason != "stop"]
-    timings = device_timings(start, events)
+    timings = counters(start, [event.cycle for event in events])
     return Simulated(tokenizer.decode(tokens), tokens, events[-1].reason or "", timings, None)
 
 
@@ -159,7 +160,7 @@ def _shown(text: str | bytes) -> str:
 
 def _judged(bench: _Bench, ids: list[int], limit: int, judgement: Judgement) -> Simulated:
     """Run and compare; either way the design's folder learns how it went."""
-    device, folder = bench.session.open_device(), bench.session.design.folder
+    device, folder = bench.device.accelerator, bench.device.design.folder
     start = device.cycle
     golden = GoldenModel(onnxfile.load(bench.model / MODEL_FILE))
     try:
@@ -174,18 +175,23 @@ def _judged(bench: _Bench, ids: list[int], limit: int, judgement: Judgement) -> 
     )
     recording.keep(folder, Recording(judgement=passed))
     counts = {"nodes": nodes, "vectors": vectors, "values": values}
-    return Simulated("", done.tokens, done.finish_reason, device_timings(start, done.events), counts)
+    return Simulated(
+        "", done.tokens, done.finish_reason, counters(start, [event.cycle for event in done.events]), counts
+    )
 
 
-def _plain(session: SimulatedSession, ids: list[int], limit: int, stops: frozenset[int]) -> Simulated:
-    session.open_device().probe(True)
-    tokens = list(session.stream(ids, limit, stops))
-    return Simulated("", tokens, session.finish_reason, dict(session.timings), None)
+def _plain(device: SimulatedDevice, ids: list[int], limit: int, stops: frozenset[int]) -> Simulated:
+    device.accelerator.probe(True)
+    engine = Engine([lambda: device])
+    answer = engine.submit(Request(Job(ids, limit, stops)))
+    for _ in engine.tokens(answer):
+        pass
+    return Simulated("", answer.tokens, str(answer.finish_reason), dict(answer.counters), None)
 
 
-def _report(session: SimulatedSession, ids: list[int], result: Simulated, folder: Path) -> None:
+def _report(simulated: SimulatedDevice, ids: list[int], result: Simulated, folder: Path) -> None:
     """Measured cycles, and the way of one token that was alone in the pipeline: for the reports, and as a picture."""
-    device, generated = session.open_device(), len(result.tokens)
+    device, generated = simulated.accelerator, len(result.tokens)
     device.probe(False)
     report.write(folder, timeline.output_cycles(device))
     position = (
@@ -194,5 +200,5 @@ def _report(session: SimulatedSession, ids: list[int], result: Simulated, folder
     spans = timeline.of_token(device, position, len(ids))
     first, each = result.cycles["cycles_first_token"], result.cycles["cycles_per_token"]
     recording.keep(folder, Recording(one_prompt=OnePrompt(len(ids), generated, first, each, position, spans)))
-    title = f"{session.design.model['name']} on {session.design.board}, token at position {position}"
+    title = f"{simulated.design.model['name']} on {simulated.design.board}, token at position {position}"
     picture.draw(spans, title, folder / PICTURE)

@@ -101,17 +101,17 @@ def _content(path: Path) -> bytes:
         raise SimulationError(f"cannot read {path}: {error.strerror}") from error
 
 
-def runtime(tools: Toolchain) -> Path:
-    """What every simulator links, from the cache: objects of Verilator's run time and the harness, and the
-    precompiled header."""
-    key = digest([tools.version, *CXX_FLAGS], [HARNESS, HARNESS_HEADER, Path(__file__)])
+def runtime(tools: Toolchain, harness: Path, includes: Sequence[Path]) -> Path:
+    """What every simulator with this harness links, from the cache: objects of Verilator's run time and the harness, and
+    the precompiled header."""
+    key = digest([tools.version, *CXX_FLAGS], [harness, *includes, Path(__file__)])
 
     def compile_all(work: Path) -> None:
         header = work / PRECOMPILED
         header.write_text('#include "verilated.h"\n', encoding="ascii")
         library = [tools.root / "include" / name for name in RUNTIME_SOURCES]  # seldom called while running
         commands = [tools.compile(source, work / f"{source.stem}.o", "-O1") for source in library]
-        commands.append(tools.compile(HARNESS, work / "harness.o"))
+        commands.append(tools.compile(harness, work / "harness.o"))
         commands.append(tools.compile(header, work / f"{PRECOMPILED}.gch", "-x", "c++-header"))
         tools.run_all("Compiling Verilator's run time", commands)
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from edgellm.errors import Deviation, SimulationError
 from edgellm.numerics.golden import GoldenModel
 from edgellm.numerics.sampling import GREEDY, Sampling, choose, scores, step_bits_of
-from edgellm.sim.accelerator import Accelerator, Event
+from edgellm.runtime.words import Event
+from edgellm.sim.accelerator import Accelerator
 from edgellm.sim.design import Probe
 
 LOOP, BLOCK_TAG = "loop", "block_tag"

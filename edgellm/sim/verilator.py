@@ -7,7 +7,7 @@ that: they are read when a simulation starts (harness.py), so new weights of the
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,32 @@ FLAGS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Harness:
+    """What drives a model: C++ that is compiled once, what it includes, and what ties it to a model's ports."""
+
+    source: Path
+    includes: tuple[Path, ...]
+    adapter: Callable[[str, str, int], str]  # (top module, header of the model, its threads) -> C++
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.source, *self.includes)
+
+
+def _streams(top: str, header: str, threads: int) -> str:
+    return adapter.source(PREFIX, adapter.streams(top, header), threads)
+
+
+STREAMS = Harness(toolchain.HARNESS, (toolchain.HARNESS_HEADER,), _streams)
+
+
+@dataclass(frozen=True, slots=True)
 class _Design:
     top: str
     sources: tuple[Path, ...]
     options: tuple[str, ...]
     threads: int
+    harness: Harness
 
 
 def build(
@@ -40,21 +61,22 @@ def build(
     *,
     defines: Sequence[str] = (),
     threads: int = 1,
+    harness: Harness = STREAMS,
 ) -> Path:
     """Shared library of module `top` (packages first in `sources`), from the cache or built into it.
 
     `parameters` override those of the top module, `defines` are macros (`NAME` or `NAME=VALUE`), `threads`
-    the model's. The ports must be ap_clk, ap_rst_n and AXI4-Streams named inK_V_*, outK_V_*. Raises
-    ToolMissing, or SimulationError with the tool's message.
+    the model's. With the usual harness the ports must be ap_clk, ap_rst_n and AXI4-Streams named inK_V_*, outK_V_*.
+    Raises ToolMissing, or SimulationError with the tool's message.
     """
     options = [f"-G{name}={_verilog(value)}" for name, value in sorted((parameters or {}).items())]
     options += [f"+define+{name}" for name in defines]
     if threads > 1:
         options += ["--threads", str(threads)]
-    design = _Design(top, tuple(sources), tuple(options), threads)
+    design = _Design(top, tuple(sources), tuple(options), threads, harness)
     tools = toolchain.find()
     facts = [tools.version, top, *FLAGS, *toolchain.CXX_FLAGS, *options]
-    own = [toolchain.HARNESS, toolchain.HARNESS_HEADER, Path(adapter.__file__), Path(__file__)]
+    own = [*harness.files, Path(adapter.__file__), Path(__file__)]
     key = toolchain.digest(facts, [*own, *sources])
     return cache.fetch("simulator", key, lambda work: _build(tools, design, work)) / LIBRARY
 
@@ -68,9 +90,10 @@ def _build(tools: toolchain.Toolchain, design: _Design, work: Path) -> None:
     files = [str(path.resolve()) for path in design.sources]
     names = ["--prefix", PREFIX, "-Mdir", str(model), "--top-module", design.top]
     tools.run([tools.verilator, "--cc", *FLAGS, *names, *design.options, *files])
-    wires = adapter.streams(design.top, (model / f"{PREFIX}.h").read_text())
-    (model / "adapter.cpp").write_text(adapter.source(PREFIX, wires, design.threads), encoding="ascii")
-    runtime = toolchain.runtime(tools)
+    header = (model / f"{PREFIX}.h").read_text()
+    text = design.harness.adapter(design.top, header, design.threads)
+    (model / "adapter.cpp").write_text(text, encoding="ascii")
+    runtime = toolchain.runtime(tools, design.harness.source, design.harness.includes)
     units = _units(model)
     flags = ("-include", str(runtime / toolchain.PRECOMPILED), f"-I{model}")
     commands = [tools.compile(unit, unit.with_suffix(".o"), *flags) for unit in units]

@@ -1,4 +1,4 @@
-"""Finding models: by path, or by the name of a shipped or installed one."""
+"""Finding models: by path of a model, design or bundle, or by the name of a shipped or installed one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import difflib
 import os
 from pathlib import Path
 
-from edgellm import resources
+from edgellm import bundle, resources
 from edgellm.errors import ModelNotFound
 
-MANIFEST = "manifest.json"
+MANIFEST, MODEL, DESIGN = "manifest.json", "model", "design.json"
 
 
 def folders() -> list[Path]:
@@ -21,22 +21,26 @@ def folders() -> list[Path]:
 
 
 def available() -> dict[str, Path]:
-    """Name -> folder of every model that can be loaded by name."""
+    """Name -> folder, or bundle, of every model that can be loaded by name."""
     found: dict[str, Path] = {}
     for folder in folders():
-        for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
-            found.setdefault(manifest.parent.name, manifest.parent)
+        for path in sorted([*folder.glob(f"*/{MANIFEST}"), *folder.glob(f"*{bundle.SUFFIX}")]):
+            place = path.parent if path.name == MANIFEST else path
+            found.setdefault(place.name.removesuffix(bundle.SUFFIX), place)
     return dict(sorted(found.items()))
 
 
 def find(model: str | os.PathLike[str]) -> Path:
-    """Folder of a model given as a path or a name; ModelNotFound names what there is instead."""
+    """Folder of a model: given as its path, its design folder, a bundle (checked, then unpacked in the cache), or a name.
+
+    Raises ModelNotFound, which names what there is instead, and the errors of `bundle.open`.
+    """
     path = Path(model).expanduser()
-    if (path / MANIFEST).is_file():
-        return path
+    if found := _folder(path):
+        return found
     known = available()
     if str(model) in known:
-        return known[str(model)]
+        return _folder(known[str(model)]) or known[str(model)]
     if path.exists():
         raise ModelNotFound(
             f"{path}: no {MANIFEST} in it, so it is not a model folder: run `edgellm export` to make one"
@@ -45,3 +49,20 @@ def find(model: str | os.PathLike[str]) -> Path:
     hint = f"did you mean {close[0]}? " if close else ""
     names = ", ".join(known) or "none"
     raise ModelNotFound(f"{model}: no such folder and no model of that name. {hint}Known models: {names}")
+
+
+def _folder(path: Path) -> Path | None:
+    """The model folder that a path leads to."""
+    if path.suffix == bundle.SUFFIX and path.is_file():
+        with bundle.open(path) as opened:
+            return opened.cached() / MODEL
+    for folder in (path, path / MODEL):
+        if (folder / MANIFEST).is_file():
+            return folder
+    return None
+
+
+def design_around(folder: Path) -> Path | None:
+    """The design folder that this model folder belongs to: it lies in DESIGN/model."""
+    place = folder.resolve()
+    return place.parent if place.name == MODEL and (place.parent / DESIGN).is_file() else None

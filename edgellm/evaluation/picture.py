@@ -26,14 +26,12 @@ def draw(pairs: Pairs, title: str, path: Path) -> None:
 
     The colour of a wrong cell is its share of the row. Whatever is no case's expected intent is one column, `(other)`.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure  # not pyplot: a notebook's state stays as it is
 
     rows, columns, counts = matrix(pairs)
     size = [max(LEAST, MARGIN + INCHES_A_CLASS * len(names)) for names in (columns, rows)]
-    figure, axes = pyplot.subplots(figsize=size)
+    figure = Figure(figsize=(size[0], size[1]))
+    axes = figure.subplots()
     if rows:
         _cells(axes, rows, columns, counts)
     else:
@@ -42,7 +40,6 @@ def draw(pairs: Pairs, title: str, path: Path) -> None:
     axes.set_title("\n".join([*textwrap.wrap(title, WRAP), LEGEND]), fontsize=9, color=INK)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=130, bbox_inches="tight", pad_inches=0.15)
-    pyplot.close(figure)
     files.write_bytes(path, picture.getvalue())
 
 

@@ -1,6 +1,7 @@
 """Texts of the model-local functions' bodies, in ONNX's textual syntax, standard operators only.
 
-Element types: 1 float, 3 int8, 5 int16, 6 int32, 11 double. Names with an underscore are parts of a body. Time goes
+Element types: 1 float, 2 uint8, 3 int8, 5 int16, 6 int32, 11 double. What enters a linear layer is uint8, 128 more than
+the number. Names with an underscore are parts of a body. Time goes
 into the number of operators that are left when ONNX Runtime has folded what does not depend on the inputs, so
 bodies are as short as exactness allows. Why every float below is exact: docs/numerics.md, "ONNX". Bodies that depend on
 the widths of activations and caches are functions of them.
@@ -9,21 +10,22 @@ the widths of activations and caches are functions of them.
 from edgellm.numerics.model import Widths
 
 BYTE = 8
+MIDDLE = 128
 
 
 def limited(body: str, bits: int) -> str:
-    """The body with its int8 result `y` limited to `bits` bits."""
+    """The body with its uint8 result `y` limited to `bits` bits."""
     if bits == BYTE:
         return body
     start, _, call = body.rstrip().removesuffix("}").rpartition("y = ")
-    return f"{start}byte_y = {call.rstrip()}\n{_limit('byte_y', 'y', bits)}}}"
+    return f"{start}byte_y = {call.rstrip()}\n{_limit('byte_y', 'y', bits, 'uint8', MIDDLE)}}}"
 
 
-def _limit(source: str, result: str, bits: int) -> str:
-    high = (1 << (bits - 1)) - 1
+def _limit(source: str, result: str, bits: int, kind: str = "int8", middle: int = 0) -> str:
+    half = 1 << (bits - 1)
     return f"""
-    least = Constant <value = int8 {{{-high - 1}}}> ()
-    most = Constant <value = int8 {{{high}}}> ()
+    least = Constant <value = {kind} {{{middle - half}}}> ()
+    most = Constant <value = {kind} {{{middle + half - 1}}}> ()
     {result} = Clip ({source}, least, most)
 """
 
@@ -66,8 +68,8 @@ RMSNorm <shift> (residual) => (y) {{
     two = Constant <value = float {{2.0}}> ()
     sf = Cast <to = 1> (s)
     step = Pow (two, sf)
-    zero = Constant <value = int8 {{0}}> ()
-    y = QuantizeLinear (no_tie, step, zero)
+    middle = Constant <value = uint8 {{128}}> ()
+    y = QuantizeLinear (no_tie, step, middle)
 }}
 """
 
@@ -79,28 +81,33 @@ RMSNorm <shift> (residual) => (y) {{
     scale = Pow (half, sd)
     step = Mul (n, scale)
     scaled = Mul (r, step)
-    moved = Add (scaled, half)
-    whole = Floor (moved)
-    low = Constant <value = double {{-128.0}}> ()
-    high = Constant <value = double {{127.0}}> ()
-    inside = Clip (whole, low, high)
-    y = Cast <to = 3> (inside)
+    middle_and_half = Constant <value = double {{128.5}}> ()
+    moved = Add (scaled, middle_and_half)
+    low = Constant <value = double {{0.0}}> ()
+    high = Constant <value = double {{255.0}}> ()
+    inside = Clip (moved, low, high)
+    y = Cast <to = 2> (inside)
 }}
 """
 
-# (acc*mult + bias) * 2^-shift in one float32 product with weights scaled beforehand
-NARROW_SUM = """
-    xf = Cast <to = 1> (x)
+# unsigned activations around 128 times signed weights of up to 7 bits: exact with and without VNNI
+INTEGER_PRODUCT = """
+    middle = Constant <value = uint8 {128}> ()
+    acci = MatMulInteger (x, weight, middle)
+"""
+
+# (acc*mult + bias) * 2^-shift; ONNX Runtime makes one operator of it and the product
+NARROW_SCALE = """
     half = Constant <value = float {0.5}> ()
     s = Constant <value_int: int = @shift> ()
     sf = Cast <to = 1> (s)
     unit = Pow (half, sf)
-    wf = Cast <to = 1> (weight)
     mf = Cast <to = 1> (mult)
     ms = Mul (mf, unit)
-    scaled = Mul (wf, ms)
     bf = Cast <to = 1> (bias)
     bs = Mul (bf, unit)
+    acc = Cast <to = 1> (acci)
+    product = Mul (acc, ms)
 """
 
 # round(v - 1/2 + half a unit) is floor(v), and no tie is left that could round to even
@@ -108,7 +115,7 @@ NARROW_QUANTISE = """
     half_unit = Mul (unit, half)
     down = Sub (bs, half)
     offset = Add (down, half_unit)
-    v = Gemm (xf, scaled, offset)
+    v = Add (product, offset)
     one = Constant <value = float {1.0}> ()
 """
 
@@ -121,7 +128,7 @@ FUSED_ADD_TO_INT16 = """
 """
 
 ADD_TO_INT16 = """
-    v = Gemm (xf, scaled, bs)
+    v = Add (product, bs)
     whole = Floor (v)
     rf = Cast <to = 1> (residual)
     added = Add (whole, rf)
@@ -140,18 +147,14 @@ TO_INT16 = """
     y = QuantizeLinear (v, one, zero)
 """
 
-# unsigned activations around 128 times signed weights of up to 7 bits: exact with and without VNNI
-INTEGER_PRODUCT = """
-    xf = Cast <to = 1> (x)
-    one = Constant <value = float {1.0}> ()
-    middle = Constant <value = uint8 {128}> ()
-    xu = QuantizeLinear (xf, one, middle)
-    acci = MatMulInteger (xu, weight, middle)
+WIDE_ACCUMULATOR = """
     acc = Cast <to = 11> (acci)
 """
 
 DOUBLE_PRODUCT = """
-    xd = Cast <to = 11> (x)
+    middle = Constant <value = double {128.0}> ()
+    xu = Cast <to = 11> (x)
+    xd = Sub (xu, middle)
     wd = Cast <to = 11> (weight)
     acc = MatMul (xd, wd)
 """
@@ -280,6 +283,7 @@ def rope(kv_bits: int) -> str:
     return _ROPE.replace("ROUND", narrow)
 
 
+# Every token of its own slot, or, where there is one slot, all of it: then one cache serves all rows.
 _ATTENTION = """
 Attention <heads, kv_heads, score_mult, score_shift>
 (qkv, position, keys, values, exp_table) => (y, keys_out, values_out) {
@@ -292,7 +296,8 @@ Attention <heads, kv_heads, score_mult, score_shift>
     h1 = Unsqueeze (h, zero)
     kv1 = Unsqueeze (kv, zero)
     group = Div (h1, kv1)
-    batch = Shape (position)
+    rows = Shape (position)
+    slots = Shape <start = 0, end = 1> (keys)
     hd = Shape <start = 3, end = 4> (keys)
 
     heads_shape = Concat <axis = 0> (zero, last, hd)
@@ -302,15 +307,16 @@ Attention <heads, kv_heads, score_mult, score_shift>
 
     zero_s = Constant <value_int = 0> ()
     one_s = Constant <value_int = 1> ()
-    batch_s = Squeeze (batch, zero)
-    slots = Range (zero_s, batch_s, one_s)
+    rows_s = Squeeze (rows, zero)
+    row_range = Range (zero_s, rows_s, one_s)
+    slot = Mod (row_range, slots)
     kv_range = Range (zero_s, kv, one_s)
     slot_axes = Constant <value_ints = [1, 2]> ()
-    slot_column = Unsqueeze (slots, slot_axes)
+    slot_column = Unsqueeze (slot, slot_axes)
     head_axes = Constant <value_ints = [0, 2]> ()
     head_column = Unsqueeze (kv_range, head_axes)
     position_column = Unsqueeze (position, slot_axes)
-    index_shape = Concat <axis = 0> (batch, kv1, one)
+    index_shape = Concat <axis = 0> (rows, kv1, one)
     slot_index = Expand (slot_column, index_shape)
     head_index = Expand (head_column, index_shape)
     position_index = Expand (position_column, index_shape)
@@ -325,11 +331,19 @@ Attention <heads, kv_heads, score_mult, score_shift>
     kf = Cast <to = 1> (k_used)
     vd = Cast <to = 11> (v_used)
 
+    half = Constant <value = float {0.5}> ()
+    s = Constant <value_int: int = @score_shift> ()
+    sf = Cast <to = 1> (s)
+    unit = Pow (half, sf)
+    m = Constant <value_int: int = @score_mult> ()
+    mf = Cast <to = 1> (m)
+    rate = Mul (mf, unit)
+
     qf = Cast <to = 1> (q)
     q_shape = Concat <axis = 0> (zero, kv1, group, hd)
     q_heads = Reshape (qf, q_shape)
     kt = Transpose <perm = [0, 1, 3, 2]> (kf)
-    scores = MatMul (q_heads, kt)
+    SCORES
 
     used_s = Squeeze (used, zero)
     times = Range (zero_s, used_s, one_s)
@@ -343,23 +357,16 @@ Attention <heads, kv_heads, score_mult, score_shift>
     best = ReduceMax <keepdims = 1> (masked, last)
     distance = Sub (best, masked)
 
-    half = Constant <value = float {0.5}> ()
-    s = Constant <value_int: int = @score_shift> ()
-    sf = Cast <to = 1> (s)
-    unit = Pow (half, sf)
-    m = Constant <value_int: int = @score_mult> ()
-    mf = Cast <to = 1> (m)
-    rate = Mul (mf, unit)
-    steps = Mul (distance, rate)
+    STEPS
     end = Constant <value = float {255.0}> ()
-    step = Min (steps, end)
+    step = Clip (steps, near, end)
     e_index = Cast <to = 6> (step)
 
     ed = Cast <to = 11> (exp_table)
     r_unit = Constant <value = double {0.000000059604644775390625}> ()
     scaled = Mul (ed, r_unit)
     size = Constant <value_ints = [256]> ()
-    table_shape = Concat <axis = 0> (batch, kv1, group, size)
+    table_shape = Concat <axis = 0> (rows, kv1, group, size)
     table = Expand (scaled, table_shape)
     e = GatherElements <axis = 3> (table, e_index)
 
@@ -369,29 +376,40 @@ Attention <heads, kv_heads, score_mult, score_shift>
     ratio = Div (one_d, total)
     r = Floor (ratio)
     mean = Mul (a, r)
-    half_d = Constant <value = double {0.5}> ()
+    middle_and_half = Constant <value = double {128.5}> ()
     SCALE
-    whole = Floor (up)
     LIMIT
     width = Mul (h1, hd)
-    y_shape = Concat <axis = 0> (batch, width)
+    y_shape = Concat <axis = 0> (rows, width)
     y = Reshape (byte, y_shape)
 }
 """
 
+# how far below the best score, in steps of the exponent's table: scaled before or behind the subtraction
+_SCALED_SCORES = (
+    "products = MatMul (q_heads, kt)\n scores = Mul (products, rate)",
+    "steps = Identity (distance)",
+)
+_SCALED_DISTANCES = "scores = MatMul (q_heads, kt)", "steps = Mul (distance, rate)"
 
-def attention(widths: Widths) -> str:
-    """Causal attention: the mean of values of `widths.kv` bits, in `widths.activation` bits."""
-    scale, limit = "up = Add (mean, half_d)", "byte = Cast <to = 3> (whole)"
+
+def attention(widths: Widths, scaled_scores: bool) -> str:
+    """Causal attention: the mean of values of `widths.kv` bits, in `widths.activation` bits.
+
+    `scaled_scores` where they are exact: ONNX Runtime puts the factor into the product.
+    """
+    scores, steps = _SCALED_SCORES if scaled_scores else _SCALED_DISTANCES
+    scale, limit = "up = Add (mean, middle_and_half)", "byte = Cast <to = 2> (up)"
     if widths.activation != widths.kv:
         scale = f"""
     fraction = Constant <value = double {{{2.0 ** (widths.activation - widths.kv)}}}> ()
     fine = Mul (mean, fraction)
-    up = Add (fine, half_d)
+    up = Add (fine, middle_and_half)
 """
     if widths.activation < BYTE:
-        limit = f"full = Cast <to = 3> (whole)\n{_limit('full', 'byte', widths.activation)}"
-    return _ATTENTION.replace("SCALE", scale).replace("LIMIT", limit)
+        limit = f"full = Cast <to = 2> (up)\n{_limit('full', 'byte', widths.activation, 'uint8', MIDDLE)}"
+    body = _ATTENTION.replace("SCORES", scores).replace("STEPS", steps)
+    return body.replace("SCALE", scale).replace("LIMIT", limit)
 
 
 # a negative index counts from the end: the table starts at gate 0 and goes on with -128
@@ -419,8 +437,8 @@ SiLUGate <shift> (gate_up, table) => (y) {
     tie = Mul (unit, half)
     no_tie = Add (product, tie)
     one = Constant <value = float {1.0}> ()
-    zero = Constant <value = int8 {0}> ()
-    y = QuantizeLinear (no_tie, one, zero)
+    middle = Constant <value = uint8 {128}> ()
+    y = QuantizeLinear (no_tie, one, middle)
 }
 """
 

@@ -24,14 +24,15 @@ HEAD = "Head <shift, weight_bits> (x, weight, mult, bias) => (y)"
 class Forms:
     """Which bodies are exact for a model; the first that applies is the fastest.
 
-    Linear, LinearResidual and Head are `narrow` (one float32 product), else `integer` (weights of at most 7
-    bits), else computed in double.
+    The product of Linear, LinearResidual and Head is `integer` (weights of at most 7 bits), else in double; an integer one
+    that is `narrow` is scaled in float32, else in double.
     """
 
     norm_narrow: bool
     narrow: frozenset[str]
     integer: frozenset[str]
     fused_residual: bool = False  # of a narrow LinearResidual: scaled sum and residual fit 24 bits together
+    scaled_scores: bool = False  # of Attention: the difference of two scores times score_mult fits 24 bits
 
 
 def functions(forms: Forms, widths: Widths = EIGHT) -> list[FunctionProto]:
@@ -46,7 +47,7 @@ def functions(forms: Forms, widths: Widths = EIGHT) -> list[FunctionProto]:
         _linear(forms, LINEAR_RESIDUAL, add, bodies.ADD_CLIP_INT16),
         _linear(forms, HEAD, quantise + bodies.TO_INT16, bodies.CLIP_INT16),
         bodies.rope(widths.kv),
-        bodies.attention(widths),
+        bodies.attention(widths, forms.scaled_scores),
         bodies.limited(bodies.SILU_GATE, widths.glu),
         bodies.ARG_MAX,
     ]
@@ -57,6 +58,7 @@ def functions(forms: Forms, widths: Widths = EIGHT) -> list[FunctionProto]:
 def _linear(forms: Forms, signature: str, narrow: str, wide: str) -> str:
     name = signature.split()[0]
     if name in forms.narrow:
-        return f"{signature} {{ {bodies.NARROW_SUM} {narrow} }}"
-    product = bodies.INTEGER_PRODUCT if name in forms.integer else bodies.DOUBLE_PRODUCT
+        return f"{signature} {{ {bodies.INTEGER_PRODUCT} {bodies.NARROW_SCALE} {narrow} }}"
+    exact = bodies.INTEGER_PRODUCT + bodies.WIDE_ACCUMULATOR
+    product = exact if name in forms.integer else bodies.DOUBLE_PRODUCT
     return f"{signature} {{ {product} {bodies.WIDE_SCALE} {wide} }}"

@@ -19,6 +19,7 @@ from edgellm.numerics.validate import largest_scaled, linears, validate
 FLOAT32_EXACT = 1 << 24
 NARROW_NORM_SHIFT = 16
 LARGEST_RESIDUAL = 1 << 15
+LARGEST_PRODUCT = 1 << 14  # of two numbers of 8 bits
 _FUNCTION = {
     "qkv": "Linear",
     "gate_up": "Linear",
@@ -29,10 +30,11 @@ _FUNCTION = {
 
 
 def build_onnx(model: IntegerModel) -> onnx.ModelProto:
-    """The model as an ONNX file of opset 21 that runs one token of each of B slots at a time.
+    """The model as an ONNX file of opset 21 that runs R tokens at a time.
 
-    Inputs: token, position int64 [B], and per layer keys, values int8 [B, kv_heads, context, head_dim]. Outputs:
-    logits int16 [B, vocab], next_token int64 [B], and the caches with the new position written.
+    Inputs: token, position int64 [R], and per layer keys, values int8 [B, kv_heads, context, head_dim]. Outputs:
+    logits int16 [R, vocab], next_token int64 [R], and the caches with the new positions written. Either B is R, and
+    each token belongs to a slot of its own, or B is 1, and the tokens are consecutive ones of one slot.
     Raises ModelUnsupported for a model outside the contract.
     """
     validate(model)
@@ -70,9 +72,10 @@ def forms(model: IntegerModel) -> Forms:
     residuals = [linear for _, linear in by_function["LinearResidual"]]
     return Forms(
         norm_narrow=model.numerics.norm_shift <= NARROW_NORM_SHIFT,
-        narrow=frozenset(narrow),
+        narrow=frozenset(narrow & integer),
         integer=frozenset(integer - narrow),
         fused_residual=all(_fits_with_half(lin, LARGEST_RESIDUAL) for lin in residuals),
+        scaled_scores=2 * LARGEST_PRODUCT * model.arch.head_dim * model.numerics.score_mult <= FLOAT32_EXACT,
     )
 
 
@@ -127,10 +130,10 @@ def _entry(scaling: Scaling) -> dict[str, int | list[int]]:
 def _interface(arch: Architecture) -> tuple[list[onnx.ValueInfoProto], list[onnx.ValueInfoProto]]:
     cache: list[str | int | None] = [layout.BATCH, arch.kv_heads, arch.context, arch.head_dim]
     info = helper.make_tensor_value_info
-    inputs = [info(name, TensorProto.INT64, [layout.BATCH]) for name in (layout.TOKEN, layout.POSITION)]
+    inputs = [info(name, TensorProto.INT64, [layout.ROWS]) for name in (layout.TOKEN, layout.POSITION)]
     outputs = [
-        info(layout.LOGITS, TensorProto.INT16, [layout.BATCH, arch.vocab]),
-        info(layout.NEXT_TOKEN, TensorProto.INT64, [layout.BATCH]),
+        info(layout.LOGITS, TensorProto.INT16, [layout.ROWS, arch.vocab]),
+        info(layout.NEXT_TOKEN, TensorProto.INT64, [layout.ROWS]),
     ]
     for layer in range(arch.layers):
         names = layout.cache_names(layer)

@@ -9,10 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -23,7 +21,6 @@ from edgellm.evaluation.integer import IntegerReader, logit_step
 from edgellm.evaluation.measure import measure_all
 from edgellm.evaluation.sets import CaseSet
 from edgellm.numerics.model import Architecture
-from edgellm.runtime.backends import lockstep
 from edgellm.train.config import Recipe
 from edgellm.train.model import Cache
 
@@ -73,22 +70,24 @@ class TorchReader:
         return losses, answers
 
 
-class _Slots:
-    """The decoder that `lockstep` drives: one slot a prompt, caches that grow."""
-
-    def __init__(self, model: Stepper, batch: int) -> None:
-        self._model, self.arch, self.batch = model, model.arch, batch
-        self._caches: Cache = [None] * model.arch.layers
-
-    @torch.no_grad()
-    def step(self, tokens: NDArray[np.int64], positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        logits, self._caches = self._model.step(torch.from_numpy(tokens)[:, None], self._caches)
-        return logits[:, -1].argmax(-1).numpy()
-
-
+@torch.no_grad()
 def greedy(model: Stepper, prompts: Sequence[list[int]], most: int) -> list[list[int]]:
-    """Greedy answers of at most `most` tokens without the end token, all side by side."""
-    return lockstep.answer(_Slots(model, len(prompts)), prompts, most, (END_ID,))
+    """Greedy answers of at most `most` tokens without the end token, a position of all of them a step."""
+    known = [list(ids) for ids in prompts]
+    going = set(range(len(prompts)))
+    caches: Cache = [None] * model.arch.layers
+    for position in range(model.arch.context):
+        if not going:
+            break
+        row = [known[slot][position] if slot in going else PAD_ID for slot in range(len(known))]
+        logits, caches = model.step(torch.tensor(row)[:, None], caches)
+        following = logits[:, -1].argmax(-1).tolist()
+        for slot in [slot for slot in going if position == len(known[slot]) - 1]:
+            if following[slot] != END_ID:
+                known[slot].append(following[slot])
+            if following[slot] == END_ID or len(known[slot]) - len(prompts[slot]) == most:
+                going.remove(slot)
+    return [ids[len(prompt) :] for ids, prompt in zip(known, prompts, strict=True)]
 
 
 def compare(folder: Path, recipe: Recipe) -> dict[str, Any]:
@@ -109,7 +108,7 @@ def compare(folder: Path, recipe: Recipe) -> dict[str, Any]:
         readers: dict[str, Reader] = {
             "float": TorchReader(load_final(folder, recipe).eval()),
             "quantised": TorchReader(quantised),
-            "integer": IntegerReader(llm.session, llm.stop_ids, logit_step(llm.folder)),
+            "integer": IntegerReader(llm.engine, llm.stop_ids, logit_step(llm.folder)),
         }
         if recipe.prune.asked:
             unpruned = load_float(folder / "student", recipe.student)

@@ -50,14 +50,14 @@ def measure_integer(folder: Path, examples: Sequence[Encoded]) -> Quality:
     Raises: BackendUnavailable, ModelError.
     """
     from edgellm.evaluation.integer import logit_step
-    from edgellm.runtime.backends.base import with_logits
+    from edgellm.runtime import scoring
     from edgellm.runtime.llm import load
 
     nats = tokens = right = 0.0
     ordered = sorted(examples, key=lambda line: len(line[0]))  # lines of similar length run side by side
     with load(folder) as llm:
         step = logit_step(llm.folder) or 1.0
-        seen = with_logits(llm.session).logits([ids[:-1] for ids, _ in ordered])
+        seen = scoring.logits(llm.engine, [ids[:-1] for ids, _ in ordered])
         for (ids, prompt), logits in zip(ordered, seen, strict=True):
             rows, target = logits[prompt - 1 :] * np.float64(step), np.array(ids[prompt:])
             shares = torch.from_numpy(rows).log_softmax(-1).numpy()

@@ -3,7 +3,7 @@
     python -m benchmarks.accelerator [CASE ...] [-o FILE]
 
 A case is MODEL@BOARD or MODEL@BOARD@SLOTS; a MODEL-ternary that is not shipped is the ternary twin of MODEL
-(benchmarks.ternary). Results of other cases stay in FILE; the table of the README is made from it (benchmarks.tables).
+(benchmarks.models). Results of other cases stay in FILE; the table of the README is made from it (benchmarks.tables).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ternary
+from benchmarks import models
 from benchmarks.run import context
 from edgellm import catalog, files
 from edgellm.compiler import report
@@ -66,10 +66,11 @@ def measure(case: str) -> dict[str, Any]:
 
 def source(model: str) -> Path:
     """Folder of a shipped model, or of the ternary twin of one."""
-    shipped = model.removesuffix(ternary.SUFFIX)
+    shipped = model.removesuffix(models.TERNARY)
     if model in catalog.available() or shipped == model:
         return catalog.find(model)
-    return ternary.write(catalog.find(shipped), DESIGNS / "models" / model)
+    twin = models.ternary(onnxfile.load(catalog.find(shipped) / "model.onnx"))
+    return models.save(twin, DESIGNS / "models" / model)
 
 
 def weights(model: IntegerModel) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +91,14 @@ def _add_tokenizer(writer: Any, vocab: int, gguf: Any) -> None:
 
 
 class Peer:
-    """llama.cpp's server in this process, one slot."""
+    """llama.cpp's server in this process, with as many slots as asked for, each with the whole context."""
 
-    def __init__(self, path: Path, threads: int, context: int) -> None:
+    def __init__(self, path: Path, threads: int, context: int, slots: int = 1) -> None:
         import xllamacpp
 
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
-        params.n_ctx, params.n_parallel, params.n_predict = context, 1, -1
+        params.n_ctx, params.n_parallel, params.n_predict = context * slots, slots, -1
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.warmup = True
         params.verbosity = 0
@@ -105,6 +106,22 @@ class Peer:
 
     def tokens_per_second(self, prompt: list[int], tokens: int) -> float:
         """Generation speed after the prompt, as llama.cpp itself times it."""
+        return float(self._complete(prompt, tokens)["timings"]["predicted_per_second"])
+
+    def prefill(self, prompt: list[int]) -> float:
+        """Tokens of the prompt a second, as llama.cpp itself times it."""
+        return float(self._complete(prompt, 1)["timings"]["prompt_per_second"])
+
+    def together(self, prompts: list[list[int]], tokens: int) -> float:
+        """Generated tokens of all prompts a second, from the request to the last answer."""
+        start = time.monotonic()
+        answer = self._complete(prompts, tokens)
+        elapsed = time.monotonic() - start
+        if len(answer["choices"]) != len(prompts):
+            raise RuntimeError(f"llama.cpp answered {len(answer['choices'])} of {len(prompts)} prompts")
+        return len(prompts) * tokens / elapsed
+
+    def _complete(self, prompt: Any, tokens: int) -> dict[str, Any]:
         request = {
             "prompt": prompt,
             "n_predict": tokens,
@@ -114,6 +131,5 @@ class Peer:
         }
         answer = self._server.handle_completions(request)
         answer = json.loads(answer) if isinstance(answer, str) else answer
-        if isinstance(answer, list):
-            answer = answer[0]
-        return float(answer["timings"]["predicted_per_second"])
+        first: dict[str, Any] = answer[0] if isinstance(answer, list) else answer
+        return first

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accelerator import RESULTS
+from benchmarks import accelerator, ecp5, run
 from edgellm import files
 from edgellm.compiler.columns import TITLES
 
 README = Path("README.md")
-BEGIN, END = "<!-- accelerators: made by benchmarks.tables -->", "<!-- end -->"
+BEGIN, END = "<!-- {}: made by benchmarks.tables -->", "<!-- end -->"
 PROJECTED = (
     "model and board",
     "a token",
@@ -21,6 +21,7 @@ PROJECTED = (
     "tokens/s, all slots",
     "weights/s, all slots",
 )
+CELLS = {"TRELLIS_COMB": "LUT4", "TRELLIS_FF": "FF", "MULT18X18D": "multipliers", "DP16KD": "block RAMs"}
 ROWS = "model and board", "slots", "one stream", "all slots busy", "first token", "multipliers used"
 
 
@@ -64,26 +65,76 @@ def _share(resource: dict[str, int]) -> str:
 
 def _note(rows: Sequence[dict[str, Any]]) -> str:
     one = rows[0]["simulated"]
-    runs = sorted({f"commit {row['commit']}, {row['date']}" for row in rows})
     told = (
         f"Cycles a token at position {one['position']}, simulated (in brackets: derived by the folding search)",
         f"cycles to the first token of a prompt of {one['prompt']}, simulated",
         "share of the multipliers' cycles with all slots busy, simulated",
         "resources counted by Yosys before place and route, and their share of the board",
     )
-    return f"{'; '.join(told)}. {'; '.join(runs)}."
+    return f"{'; '.join(told)}. {_runs(rows)}."
 
 
-def updated(readme: str, rows: Sequence[dict[str, Any]]) -> str:
-    """The README with its table made anew."""
-    table = f"{BEGIN}\n{accelerators(rows)}{END}"
-    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: table, readme, flags=re.DOTALL)
+def _runs(rows: Sequence[dict[str, Any]]) -> str:
+    return "; ".join(sorted({f"commit {row['commit']}, {row['date']}" for row in rows}))
+
+
+def clocks(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown of what was placed and routed for the ECP5."""
+    head = ["placed and routed", "MHz", *CELLS.values()]
+    lines = [[_placed(row), f"{row['mhz']:.1f}", *(_used(row, cell) for cell in CELLS)] for row in rows]
+    told = "Derived: nextpnr's static timing of an LFE5U-85F, speed grade 6; cells used"
+    return f"{_table(head, lines)}\n\n{told}. {_runs(rows)}.\n"
+
+
+def _placed(row: dict[str, Any]) -> str:
+    return (
+        f"{row['node']} of {row['model']}"
+        if row["node"] != ecp5.DECODER
+        else "small complete decoder, as a chip"
+    )
+
+
+def _used(row: dict[str, Any], cell: str) -> str:
+    return f"{row['used'].get(cell, [0])[0]:,}"
+
+
+def software(result: dict[str, Any]) -> str:
+    """Markdown of what was measured of this machine's back ends: a row a quantity, a column a model."""
+    rows = [row for row in result["results"] if row["tag"] == "measured"]
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    found = {(row["what"], row["model"]): f"{_rounded(row['value'])} {row['unit']}" for row in rows}
+    lines = [
+        [what, *(found[what, model] for model in models)] for what in dict.fromkeys(r["what"] for r in rows)
+    ]
+    told = f"Measured on one thread of a machine with 2 cores that had other work too, medians, turn by turn: {result['machine']}"
+    note = f"{told}; commit {result['commit']}, {result['date']}."
+    return f"{_table(['', *models], lines)}\n\n{note}\n"
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+TABLES = {
+    "software": (run.RESULTS, software),
+    "accelerators": (accelerator.RESULTS, accelerators),
+    "clocks": (ecp5.RESULTS, clocks),
+}
+
+
+def updated(readme: str, name: str, rows: Any) -> str:
+    """The README with one of its tables made anew."""
+    begin, made = BEGIN.format(name), TABLES[name][1](rows)
+    pattern = f"{re.escape(begin)}.*?{re.escape(END)}"
+    return re.sub(pattern, lambda _: f"{begin}\n{made}{END}", readme, flags=re.DOTALL)
 
 
 def main() -> None:
     """Write the README's tables."""
-    rows = json.loads(RESULTS.read_text(encoding="utf-8"))
-    files.write_text(README, updated(README.read_text(encoding="utf-8"), rows))
+    text = README.read_text(encoding="utf-8")
+    for name, (results, _) in TABLES.items():
+        text = updated(text, name, json.loads(results.read_text(encoding="utf-8")))
+    files.write_text(README, text)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from edgellm.cli.build import require
 from edgellm.cli.common import Commands, command, table
 from edgellm.errors import SimulationError
 from edgellm.runtime import registry
-from edgellm.runtime.llm import LLM, Completion
+from edgellm.runtime.completion import Completion
+from edgellm.runtime.llm import LLM, load
 
 EXAMPLES = """\
 examples:
@@ -60,14 +61,12 @@ def run(options: argparse.Namespace) -> int:
     for module, how in registry.get("sim").needs:
         require(module, how)
     from edgellm.compiler.compile import compile_model
-    from edgellm.sim.session import SimulatedSession
+    from edgellm.sim.device import SimulatedDevice
     from edgellm.sim.simulate import PICTURE, simulate
 
     folder, prompts = catalog.find(options.model), options.prompt or list(PROMPTS)
     compile_model(folder, options.board, options.output)
-    with LLM(folder, "cpu") as cpu, LLM(folder, "cpu") as device:
-        device.session.close()
-        device.session = SimulatedSession(options.output)
+    with load(folder, "cpu") as cpu, LLM(folder, [lambda: SimulatedDevice(options.output)]) as device:
         pairs = [(text, cpu.generate(text), device.generate(text)) for text in prompts]
     for text, on_cpu, on_device in pairs:
         print(_show(text, on_cpu, on_device))

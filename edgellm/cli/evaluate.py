@@ -33,7 +33,7 @@ def add(commands: Commands) -> None:
     parser = command(
         commands, "eval", "measure a model: loss, intents, slots, replies on test sets", run, EXAMPLES
     )
-    parser.add_argument("model", metavar="MODEL", help="name or folder of a model")
+    parser.add_argument("model", metavar="MODEL", help="name, folder or bundle of a model")
     known = ", ".join(sets.available())
     parser.add_argument(
         "--sets", metavar="NAMES", help=f"with commas between: {known} (default: all of them)"
@@ -95,7 +95,7 @@ def _sets(options: argparse.Namespace) -> list[CaseSet]:
 
 def _evaluate(model: str, backend: str, chosen: list[CaseSet]) -> Evaluation:
     with load(model, backend) as llm:
-        reader = IntegerReader(llm.session, llm.stop_ids, logit_step(llm.folder))
+        reader = IntegerReader(llm.engine, llm.stop_ids, logit_step(llm.folder))
         codec = Codec(llm.manifest, llm.tokenizer)
         reports = measure.measure_all(reader, codec, chosen, "Evaluating")
         notes = [*reader.notes, *(note for report in reports.values() for note in report.notes())]

@@ -9,7 +9,10 @@ from collections.abc import Sequence
 
 from edgellm._version import __version__
 from edgellm.cli import (
+    bench,
+    board,
     build,
+    bundle,
     demo,
     doctor,
     evaluate,
@@ -40,6 +43,9 @@ examples:
   edgellm fifos out/zu3 -o sized.json                        least FIFO depths that lose no cycle, by simulation
   edgellm synth out/zu3                                      LUTs, flip-flops, memories and multipliers by Yosys
   edgellm report out/zu3                                     costs, cycles, timelines, roofline: one HTML page
+  edgellm bench home-260k                                    latency and throughput of the back ends here
+  edgellm bundle out/zu3 -o home-260k-aup-zu3.edgellm        model and accelerator in one file
+  edgellm board out/zu3                                      the PYNQ driver on a simulated board
   edgellm doctor                                             what works here, and why not
 """
 OK, ERROR, INTERRUPTED = 0, 2, 130
@@ -65,8 +71,11 @@ def parser() -> argparse.ArgumentParser:
         teacher,
         evaluate,
         hardware,
+        bundle,
+        board,
         fifos,
         synth,
+        bench,
         demo,
         doctor,
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from edgellm import catalog, manifest
 from edgellm.cli.common import Commands, command, table
@@ -24,7 +25,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List the models; a damaged one is listed with what is wrong with it."""
-    rows = [_describe(name) for name in catalog.available()]
+    rows = [_describe(name, place) for name, place in catalog.available().items()]
     if options.json:
         print(json.dumps(rows))
     else:
@@ -34,10 +35,10 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(name: str) -> dict[str, str]:
-    folder = catalog.find(name)
+def _describe(name: str, place: Path) -> dict[str, str]:
+    """`place` is a model's folder or bundle."""
     try:
-        described = manifest.read(folder)
+        described = manifest.read(catalog.find(name))
     except ModelError as error:
-        return {"name": name, "state": "damaged", "description": str(error), "folder": str(folder)}
-    return {"name": name, "state": "ok", "description": described.description, "folder": str(folder)}
+        return {"name": name, "state": "damaged", "description": str(error), "folder": str(place)}
+    return {"name": name, "state": "ok", "description": described.description, "folder": str(place)}

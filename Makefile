@@ -2,19 +2,27 @@
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3,$(if $(shell command -v $(p) 2>/dev/null),$(p))))
 WORKSTATION := .venv/workstation/bin
 HOST := .venv/host/bin
+LEGACY := .venv/legacy/bin
 JOBS ?= 2
-HOST_TESTS := not train and not fpga and not sim and not synth and not campaign
+# compilers for other processors and their emulators, which are not everywhere
+CROSS := arm-linux-gnueabihf-gcc aarch64-linux-gnu-gcc qemu-arm qemu-aarch64
+CROSS_PACKAGES := gcc-arm-linux-gnueabihf gcc-aarch64-linux-gnu qemu-user
+NO_CROSS := $(strip $(foreach tool,$(CROSS),$(if $(shell command -v $(tool) 2>/dev/null),,$(tool))))
+# Tcl, which comes with most Pythons
+NO_TCL := $(if $(shell $(PYTHON) -c 'import tkinter' 2>/dev/null && echo there),,tkinter)
+HOST_TESTS := not train and not xla and not fpga and not sim and not synth and not grammar and not cross and not campaign$(if $(NO_TCL), and not tcl)
+WORKSTATION_TESTS := not campaign and not board$(if $(NO_CROSS), and not cross)$(if $(NO_TCL), and not tcl)
 
 .PHONY: help setup demo test lint bench curves ecp5 accelerators campaign clean
 
 help:
 	@echo "make demo         set up, then show one model answering on the CPU and on the simulated FPGA with the same tokens"
-	@echo "make test         set up, then lint and run all tests in both environments"
-	@echo "make setup        build the two virtual environments in .venv"
+	@echo "make test         set up, then lint and run all tests in their environments"
+	@echo "make setup        build the virtual environments in .venv: workstation, host (PYNQ 4), legacy (PYNQ 3.1)"
 	@echo "make campaign     the long tests: bigger proofs, a whole design through Yosys (a quarter of an hour)"
-	@echo "make bench        cycles and tokens per second, beside llama.cpp when xllamacpp is installed"
-	@echo "make accelerators cycles and resources of the shipped models on boards: the README's table (an hour)"
-	@echo "make ecp5         place and route for a Lattice ECP5: the clock of each main block, then the whole (more than an hour)"
+	@echo "make bench        speed, cold start and memory, beside llama.cpp when xllamacpp is installed (and LLAMA2C=its program run): the README's table"
+	@echo "make accelerators cycles and resources of the shipped models on boards: the README's table (an hour and a half)"
+	@echo "make ecp5         place and route for a Lattice ECP5: the clock of each main block, then a small whole decoder and its bitstream (40 minutes)"
 	@echo "make curves       size against quality of a pruned student: RUN=runs/home-260k CONFIG=recipe (half an hour; goes on if stopped)"
 	@echo "make lint         ruff, mypy (SystemVerilog is linted by the tests)"
 	@echo "make clean        remove .venv and outputs (the build cache: edgellm cache clear)"
@@ -22,6 +30,7 @@ help:
 setup:
 	@$(PYTHON) tools/setup_env.py workstation
 	@$(PYTHON) tools/setup_env.py host
+	@$(PYTHON) tools/setup_env.py legacy
 
 demo: setup
 	@$(WORKSTATION)/edgellm demo
@@ -33,16 +42,24 @@ lint: setup
 	@$(WORKSTATION)/mypy
 
 test: setup lint
-	@echo "== tests, host environment (numpy 1.26)"
+	@$(if $(NO_TCL),echo "== left out for want of $(NO_TCL): the scripts for Vivado (apt-get install python3-tk)",:)
+	@echo "== designs for the simulated boards"
+	@$(WORKSTATION)/python tests/boards.py
+	@echo "== tests, host environment (numpy 1.26, PYNQ 4)"
 	@$(HOST)/python -m pytest -q -n $(JOBS) -m "$(HOST_TESTS)" -p no:cacheprovider
+	@echo "== tests, legacy environment (PYNQ 3.1)"
+	@$(LEGACY)/python -m pytest -q -n $(JOBS) -m "board and $(HOST_TESTS)" -p no:cacheprovider
 	@echo "== tests, workstation environment (numpy 2.x)"
-	@$(WORKSTATION)/python -m pytest -q -n $(JOBS) -m "not campaign" --durations=15 -p no:cacheprovider
+	@$(if $(NO_CROSS),echo "== left out for want of $(NO_CROSS): Arm (apt-get install $(CROSS_PACKAGES))",:)
+	@$(if $(NO_TCL),echo "== left out for want of $(NO_TCL): the scripts for Vivado (apt-get install python3-tk)",:)
+	@$(WORKSTATION)/python -m pytest -q -n $(JOBS) -m "$(WORKSTATION_TESTS)" --durations=15 -p no:cacheprovider
 
 campaign: setup
 	@$(WORKSTATION)/python -m pytest -q -n $(JOBS) -m campaign -p no:cacheprovider
 
 bench: setup
-	@$(WORKSTATION)/python -m benchmarks.run
+	@$(WORKSTATION)/python -m benchmarks.run $(if $(LLAMA2C),--llama2c $(LLAMA2C))
+	@$(WORKSTATION)/python -m benchmarks.tables
 
 RUN ?= runs/home-260k
 CONFIG ?= models/home-260k/config.toml
@@ -53,6 +70,7 @@ curves: setup
 
 ecp5: setup
 	@$(WORKSTATION)/python -m benchmarks.ecp5
+	@$(WORKSTATION)/python -m benchmarks.tables
 
 accelerators: setup
 	@$(WORKSTATION)/python -m benchmarks.accelerator

@@ -1,4 +1,4 @@
-"""A small random model in a folder, test sets for it, and sessions and readers that do what a test wants."""
+"""A small random model in a folder, test sets for it, and readers that do what a test wants."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgellm.evaluation.sets import Case, CaseSet
 from edgellm.export.graph import build_onnx
 from edgellm.numerics.model import LOGIT_STEP_KEY, Architecture
 from edgellm.numerics.random import random_model
-from edgellm.runtime.backends.base import MODEL_FILE
+from edgellm.runtime.device import MODEL_FILE
 
 STEP = 1 / 512
 SHAPE = Architecture(**ARCH)
@@ -38,18 +38,6 @@ def write_model(folder: Path, step: str | None = repr(STEP)) -> Path:
 
 def case_set(*cases: Case, name: str = "tried.tsv", commands: bool = True) -> CaseSet:
     return CaseSet(name, Path("somewhere") / name, "0" * 64, cases, commands)
-
-
-class TokensOnly:
-    """A session as of an accelerator that samples on chip."""
-
-    name = "sim"
-
-    def __init__(self, session) -> None:
-        self._session = session
-
-    def stream(self, *request):
-        return self._session.stream(*request)
 
 
 class Scripted:

@@ -9,8 +9,8 @@ import numpy as np
 from edgellm.numerics.golden import GoldenModel
 from edgellm.numerics.model import Architecture
 from edgellm.numerics.random import random_model
-from edgellm.sim.accelerator import Event
-from edgellm.sim.design import Design, Probe
+from edgellm.runtime.words import Event
+from edgellm.sim.design import Design, Probe, Shell
 from edgellm.sim.verify import BEFORE, BEHIND, expect
 
 ARCH = Architecture(vocab=24, width=16, layers=2, heads=2, kv_heads=1, head_dim=8, ffn=12, context=16)
@@ -86,6 +86,7 @@ class FakeDevice:
             ARCH.layers,
             "top",
             (),
+            Shell("accelerator", 1, ()),
             tuple(probes),
             (),
         )

@@ -1,7 +1,7 @@
 """What a folding must keep to, written down a second time for the tests of the search."""
 
 from edgellm.compiler.folding import Folding, matmul_shapes
-from edgellm.compiler.search_space import REQUANTISE
+from edgellm.compiler.latency import REQUANTISE
 from edgellm.numerics.model import Architecture
 
 

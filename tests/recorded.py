@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from edgellm.sim.accelerator import Event
+from edgellm.runtime.words import Event
 from edgellm.sim.design import Probe
 from edgellm.sim.spans import LOGITS, Pass
 

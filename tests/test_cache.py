@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from edgellm import cache
-from edgellm.errors import BackendUnavailable
 
 HOUR = 3600.0
 
@@ -123,11 +122,3 @@ def test_clear(place: Path) -> None:
     assert [entry.kind for entry in cache.entries()] == ["other"]
     assert cache.clear() == 5
     assert cache.entries() == []
-
-
-def test_without_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("EDGELLM_CACHE")
-    monkeypatch.setitem(sys.modules, "platformdirs", None)
-    expected = r"^no place for the cache: pip install 'edgellm\[sim\]', or set EDGELLM_CACHE to a directory$"
-    with pytest.raises(BackendUnavailable, match=expected):
-        cache.root()

@@ -54,6 +54,9 @@ def test_version_and_help():
             "report",
             "synth",
             "cache",
+            "bundle",
+            "unbundle",
+            "keygen",
             "doctor",
             "demo",
         )
@@ -171,7 +174,7 @@ def test_corrupted_and_truncated_model_files(capsys, copy):
 
 def test_unknown_back_end(capsys):
     assert failure(capsys, "generate", MODEL, "-p", "x", "--backend", "tpu") == (
-        "edgellm: error: back end 'tpu' does not exist: choose from auto, cpu, golden, sim\n"
+        "edgellm: error: back end 'tpu' does not exist: choose from auto, fpga, cuda, native, cpu, xla, golden, sim\n"
     )
 
 
@@ -293,6 +296,36 @@ def test_compile_prints_the_report_and_writes_a_design(capsys, tmp_path):
     }
 
 
+def test_compile_wants_a_place(capsys):
+    assert failure(capsys, "compile", MODEL) == (
+        "edgellm: error: compile writes a design folder: name it with -o DIR, or a Vivado project with --vivado DIR\n"
+    )
+
+
+def test_a_design_inside_of_the_vivado_project(capsys, tmp_path):
+    message = failure(
+        capsys, "compile", MODEL, "-o", str(tmp_path / "v" / "d"), "--vivado", str(tmp_path / "v")
+    )
+    assert "lies in the Vivado project, which is written anew: leave -o away or name another" in message
+
+
+@pytest.mark.fpga
+def test_a_vivado_project_wants_processors(capsys, tmp_path):
+    message = failure(capsys, "compile", MODEL, "--board", "ulx3s-85f", "--vivado", str(tmp_path / "v"))
+    assert message.startswith("edgellm: error: ULX3S 85F has no processing system")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fpga
+def test_a_vivado_project_holds_its_design(capsys, tmp_path):
+    out = tmp_path / "v"
+    assert main(["compile", MODEL, "--board", "kv260", "--vivado", str(out)]) == 0
+    assert capsys.readouterr().out.endswith(f"wrote {out}\n")
+    assert {"create_project.tcl", "settings.tcl", "rtl", "mem", "design"} <= {p.name for p in out.iterdir()}
+    assert (out / "design" / "accelerator.hwh").is_file()
+    assert "set part {xck26-sfvc784-2LV-c}" in (out / "settings.tcl").read_text()
+
+
 def test_cache_lists_and_clears(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("EDGELLM_CACHE", str(tmp_path))
     (tmp_path / "design" / "0123456789abcdef").mkdir(parents=True)
@@ -313,3 +346,49 @@ def test_ctrl_c_is_a_message_and_its_own_exit_code(capsys, monkeypatch):
     monkeypatch.setattr(models, "run", interrupted)
     assert main(["models"]) == 130
     assert capsys.readouterr().err == "edgellm: interrupted, nothing half-written is left\n"
+
+
+CHAINS = """
+post = ["intent"]
+
+[[filters]]
+kind = "max_characters"
+most = 30
+
+[[filters]]
+kind = "mask_personal"
+"""
+
+
+def test_generate_with_a_chain_file(tmp_path, capsys):
+    path = tmp_path / "chains.toml"
+    path.write_text(CHAINS)
+    asked = ["generate", MODEL, "--filters", str(path), "-p"]
+    assert main([*asked, "turn on the kitchen light"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["intent"], answer["slots"]["area"]) == ("HassTurnOn", "kitchen")
+    assert failure(capsys, *asked, "turn on the light in the kitchen") == (
+        "edgellm: error: filter max_characters refuses the prompt: it has 32 characters, at most 30 are allowed: "
+        "shorten it\n"
+    )
+    message = "edgellm: error: post[0]: kind is 'shout': must be one of strip, repair_json, intent\n"
+    assert failure(capsys, "generate", MODEL, "-p", "x", "--post", "shout") == message
+
+
+@pytest.mark.grammar
+def test_generate_in_a_given_form(tmp_path, capsys):
+    schema, grammar = tmp_path / "schema.json", tmp_path / "grammar.lark"
+    schema.write_text(
+        json.dumps({"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]})
+    )
+    grammar.write_text('start: "yes" | "no"')
+    asked = ["generate", MODEL, "-p", "turn on the kitchen light"]
+    assert main([*asked, "--json-schema", str(schema), "--max-tokens", "200", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["finish_reason"] != "stop" or json.loads(done["text"])["on"] in (True, False)
+    for form, value in (("--grammar", str(grammar)), ("--choices", "yes,no"), ("--regex", "yes|no")):
+        assert main([*asked, form, value, "--post", "strip"]) == 0
+        assert capsys.readouterr().out in ("yes\n", "no\n")
+    message = failure(capsys, *asked, "--grammar", str(tmp_path / "none"))
+    assert message.startswith(f"edgellm: error: {tmp_path / 'none'} cannot be read: ")
+    assert failure(capsys, *asked, "--regex", "[").startswith("edgellm: error: regex cannot be followed: ")

@@ -49,7 +49,7 @@ def evaluated(capsys, *arguments):
 def test_tables_and_files(capsys, folder, data, tmp_path):
     assert main(["eval", str(folder), "--data", str(data), "-o", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
-    assert "noise on cpu" in text
+    assert "noise on native" in text
     assert "exact match per intent" in text
     assert "mine.tsv" in text
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -134,7 +134,7 @@ def test_without_rich_or_matplotlib(capsys, folder, data, tmp_path, monkeypatch)
     assert failure(capsys, folder, "--data", data, "--json", "-o", tmp_path / "out") == (
         "edgellm: error: matplotlib pip install 'edgellm[eval]'\n"
     )
-    assert evaluated(capsys, folder, "--data", data)["backend"] == "cpu"
+    assert evaluated(capsys, folder, "--data", data)["backend"] == "native"
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

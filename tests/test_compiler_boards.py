@@ -23,10 +23,33 @@ GOOD = {
 }
 
 
+PROCESSORS = {
+    "kind": '"zynq_ultra_ps_e"',
+    "board_part": '"toys.com:toy:part0:1.0"',
+    "registers_port": '"M_AXI_HPM0_FPD"',
+    "registers_address": "0xA000_0000",
+    "memory_port": '"S_AXI_HP0_FPD"',
+    "memory_bytes": "0x8000_0000",
+    "clock": '"pl_clk0"',
+    "clock_mhz": "100",
+    "reset": '"pl_resetn0"',
+    "interrupt": '"pl_ps_irq0"',
+}
+
+
+def rows(table: dict[str, str | None]) -> str:
+    return "".join(f"{key} = {value}\n" for key, value in table.items() if value is not None)
+
+
 def write(folder: Path, **changes: str | None) -> Path:
     path = folder / "toy.toml"
-    table = {**GOOD, **changes}
-    path.write_text("".join(f"{key} = {value}\n" for key, value in table.items() if value is not None))
+    path.write_text(rows({**GOOD, **changes}))
+    return path
+
+
+def write_ps(folder: Path, **changes: str | None) -> Path:
+    path = write(folder)
+    path.write_text(f"{path.read_text()}[ps]\n{rows({**PROCESSORS, **changes})}")
     return path
 
 
@@ -42,6 +65,59 @@ def test_shipped_boards() -> None:
 def test_good_file(tmp_path: Path) -> None:
     board = boards.read(write(tmp_path))
     assert (board.name, board.lut, board.uram, board.clock_ns) == ("toy", 1000, 0, 10.0)
+
+
+def test_boards_with_processors() -> None:
+    found = {name: boards.load(name).ps for name in boards.names()}
+    assert {name: ps.kind for name, ps in found.items() if ps} == {
+        "aup-zu3": "zynq_ultra_ps_e",
+        "kv260": "zynq_ultra_ps_e",
+        "pynq-z2": "processing_system7",
+        "rfsoc4x2": "zynq_ultra_ps_e",
+        "zcu104": "zynq_ultra_ps_e",
+    }
+    kv260 = found["kv260"]
+    assert kv260
+    assert (kv260.board_part, kv260.registers_address) == ("xilinx.com:kv260_som:part0:1.4", 0xA000_0000)
+    assert kv260.ip.memory_ports[kv260.memory_port].segment == "SAXIGP2/HP0_DDR_LOW"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clock": None}, "toy.toml: field 'clock' is missing"),
+        ({"colour": '"green"'}, "toy.toml: unknown field 'colour'; fields are kind, board_part, "),
+        (
+            {"kind": '"versal"'},
+            "toy.toml: kind is 'versal', must be one of zynq_ultra_ps_e, processing_system7",
+        ),
+        (
+            {"memory_port": '"S_AXI_HP0"'},
+            "toy.toml: memory_port is 'S_AXI_HP0', must be one of S_AXI_HPC0_FPD, ",
+        ),
+        ({"clock": '"FCLK_CLK0"'}, "toy.toml: clock is 'FCLK_CLK0', must be one of pl_clk0, pl_clk1, "),
+        ({"reset": '"rst"'}, "toy.toml: reset is 'rst', must be one of pl_resetn0"),
+        ({"memory_bytes": "3"}, "toy.toml: memory_bytes is 0x3, must be a power of two"),
+        (
+            {"registers_address": "0x43C0_0000"},
+            "toy.toml: registers_address is 0x43c00000, must be a multiple of 0x20000 from 0xa0000000 to 0xafffffff, "
+            "which is behind M_AXI_HPM0_FPD",
+        ),
+        (
+            {"registers_address": "0xA000_1000"},
+            "toy.toml: registers_address is 0xa0001000, must be a multiple of 0x20000 ",
+        ),
+    ],
+)
+def test_wrong_processing_system(tmp_path: Path, changes: dict[str, str | None], message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        boards.read(write_ps(tmp_path, **changes))
+    assert str(error.value).startswith(message)
+
+
+def test_processors_are_a_table(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"toy\.toml: ps is 7, must be a table"):
+        boards.read(write(tmp_path, ps="7"))
 
 
 def test_unknown_board() -> None:

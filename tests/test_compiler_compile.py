@@ -18,6 +18,7 @@ from edgellm.compiler.compile import check, compile_model
 from edgellm.compiler.folding import Folding
 from edgellm.errors import BoardTooSmall, BoardUnknown, FoldingError, ModelNotFound
 from edgellm.numerics.random import random_model
+from edgellm.sim import design as sim_design
 
 pytestmark = pytest.mark.fpga
 
@@ -60,6 +61,19 @@ def test_design_description() -> None:
         "rtl/mvu.sv",
     ]
     assert all((folder / name).is_file() for name in synthesis)
+
+
+def test_the_shell_is_part_of_the_design() -> None:
+    folder = design(TINY)
+    described = sim_design.load(folder)
+    assert described.shell.build == json.loads((folder / "registers.json").read_text())["build"]
+    assert f"BUILD = 32'h{described.shell.build:08x}" in (folder / "accelerator.v").read_text()
+    assert f'NAME="BUILD" VALUE="0x{described.shell.build:08X}"' in (folder / "accelerator.hwh").read_text()
+    assert described.shell.sources[-2:] == ("rtl/host_interface.sv", "accelerator.v")
+    assert not set(described.shell.sources) & set(described.sources)
+    assert all(path.is_file() for path in described.shell_files())
+    vocab, lanes = described.vocab, described.vocab // (described.shown_beats - 1)
+    assert f".N({vocab}), .PE({lanes}), .SLOTS({described.slots})" in (folder / "accelerator.v").read_text()
 
 
 def test_probes_cover_every_tap_in_pipeline_order() -> None:

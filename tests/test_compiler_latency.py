@@ -67,3 +67,13 @@ def test_a_slow_head_bounds_all_slots() -> None:
     nodes = {**widest(HOME).nodes, "head_acc": {"PE": 1, "SIMD": 2}}
     design = Design(HOME, estimate.widths(random_model(HOME, 1)), "DSP48E2", 8, TOKENS)
     assert estimate.saturated_cycles(design, Folding(nodes), 0) == 64 // 2 * 512
+
+
+def test_ternary_units_are_two_cycles_faster_each() -> None:
+    """hw/rtl/ternary_mvu.sv says so; layers of the block count once a layer."""
+    f, names = widest(HOME), frozenset({"qkv_acc", "attn_out_acc", "gate_up_acc", "down_acc"})
+    plain = estimate.single_stream_cycles(HOME, f, 64)
+    assert plain - estimate.single_stream_cycles(HOME, f, 64, names) == 2 * len(names) * HOME.layers
+    assert plain - estimate.single_stream_cycles(HOME, f, 64, frozenset({"head_acc"})) == 2
+    ternary = estimate.widths(random_model(HOME, 1, weight_bits=2))
+    assert Design(HOME, ternary, "DSP48E2", 8, TOKENS).ternary == {*names, "head_acc"}

@@ -36,6 +36,7 @@ def test_the_adder_tree_counts_its_leaves_outside_of_generate_blocks() -> None:
     [
         (MEMSTREAM, "foreach(res[i])", "foreach (res[i])"),
         (MEMSTREAM, "OFFSET_TABLE[sidx]", "OFFSET_TABLE[sidx + 0]"),
+        (MEMSTREAM, "(* RAM_STYLE = RAM_STYLE *)", '(* RAM_STYLE = "block" *)'),
         (ADD_MULTI, "typedef int unsigned  leaf_load_t", "typedef int leaf_load_t"),
         (ADD_MULTI, "if(L < 1)", "if(L == 0)"),
         (UNIT, "OReg <= OBuf[", "OReg <= OBuf ["),

@@ -9,7 +9,7 @@ from edgellm.data.tokenizer import END_ID, START_ID, TAB_ID, train_on_texts
 from edgellm.errors import TrainingError
 from edgellm.evaluation.examples import Codec
 from edgellm.evaluation.sets import Case, CaseSet
-from edgellm.manifest import Manifest
+from edgellm.manifest import Manifest, Prompt
 from edgellm.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.train
@@ -48,7 +48,7 @@ def test_a_text_is_all_answer_and_its_prompt_is_a_beginning_of_it(file):
     framer, runtime = Framer(file, TextCorpus(())), Tokenizer.from_file(file)
     ((ids, length),) = framer.encode([Record("", "turn the wheel 12 times")])
     assert (ids[:length], ids[-1]) == ([START_ID], END_ID)
-    begun = prompt.prepare("turn the wheel\n", runtime, "<s>{prompt}", ("strip_spaces",), 64)
+    begun = prompt.prepare("turn the wheel\n", runtime, Prompt("<s>{prompt}", ("strip_spaces",)), 64)
     assert ids[: len(begun)] == begun
 
 

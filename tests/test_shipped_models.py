@@ -1,5 +1,7 @@
 """Every model in the repository is what it says it is: checksums, QONNX and integer file, back ends."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ from edgellm import manifest, resources
 from edgellm.export.from_qonnx import from_qonnx
 from edgellm.export.graph import build_onnx
 from edgellm.numerics import onnxfile
-from edgellm.runtime.backends import cpu, golden
+from edgellm.runtime import scoring
+from edgellm.runtime.backends import cpu, golden, native
+from edgellm.runtime.engine import Engine
 
 pytestmark = pytest.mark.cpu
 
@@ -28,14 +32,14 @@ def test_the_integer_file_is_the_one_that_the_qonnx_file_gives():
         assert build_onnx(model).graph == build_onnx(stored).graph
 
 
-def test_golden_and_cpu_give_the_same_tokens():
+def test_golden_cpu_and_native_give_the_same_tokens():
     rng = np.random.default_rng(0)
     for folder in shipped():
         described = manifest.read(folder)
-        sessions = golden.open_session(folder), cpu.open_session(folder)
-        for _ in range(4):
-            prompt = [1, *rng.integers(3, described.arch["vocab"], 8).tolist()]
-            answers = [
-                list(session.stream(prompt, 40, frozenset(described.stop_ids))) for session in sessions
-            ]
-            assert answers[0] == answers[1], (folder.name, prompt)
+        prompts = [[1, *rng.integers(3, described.arch["vocab"], 8).tolist()] for _ in range(4)]
+        answers = []
+        for backend in (golden, cpu, native):
+            engine = Engine([partial(backend.open_device, folder)])
+            answers.append(scoring.answers(engine, prompts, 40, frozenset(described.stop_ids)))
+            engine.close()
+        assert answers[0] == answers[1] == answers[2], folder.name

@@ -8,7 +8,7 @@ from edgellm.errors import SimulationError
 from edgellm.sim import design
 
 GOOD = {
-    "format": 2,
+    "format": 3,
     "model": {"name": "m", "sha256": "0"},
     "board": "aup-zu3",
     "part": "xczu3eg",
@@ -20,6 +20,7 @@ GOOD = {
     "layers": 5,
     "top": "top",
     "sources": ["rtl/a.sv", "sim/mvu.sv", "top.sv"],
+    "shell": {"module": "accelerator", "build": 7, "sources": ["rtl/host.sv", "accelerator.v"]},
     "folding": {},
     "back_edges": [],
     "probes": [
@@ -43,6 +44,9 @@ def test_a_design_is_read(tmp_path):
     assert read.source_files(finn_core=True) == [
         tmp_path / name for name in ("rtl/a.sv", "rtl/mvu.sv", "top.sv")
     ]
+    assert (read.shell.module, read.shell.build) == ("accelerator", 7)
+    assert read.shell_files() == [*read.source_files(), tmp_path / "rtl/host.sv", tmp_path / "accelerator.v"]
+    assert read.shell_files(finn_core=True)[1] == tmp_path / "rtl/mvu.sv"
     assert read.probes[0].beats == 32
     assert (read.cells[0].module, read.cells[0].row) == ("qkv_block", "qkv")
     assert read.model_folder == tmp_path / "model"
@@ -54,12 +58,13 @@ def test_what_is_no_design_is_refused(tmp_path):
         match=r"no design\.json in it, so it is not a design: run `edgellm compile` to make one",
     ):
         design.load(tmp_path)
-    with pytest.raises(SimulationError, match="format 1, this edgellm reads 2: compile the model again"):
-        design.load(write(tmp_path, {**GOOD, "format": 1}))
+    with pytest.raises(SimulationError, match="format 2, this edgellm reads 3: compile the model again"):
+        design.load(write(tmp_path, {**GOOD, "format": 2}))
     for broken in (
         "{",
         "[]",
         json.dumps({**GOOD, "probes": [{"id": 0}]}),
+        json.dumps({**GOOD, "shell": {"build": 7}}),
         json.dumps({k: GOOD[k] for k in ("format", "probes")}),
     ):
         with pytest.raises(SimulationError, match=r"design\.json: damaged"):

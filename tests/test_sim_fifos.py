@@ -13,8 +13,9 @@ from shapes import TINY
 from edgellm.compiler.compile import compile_model
 from edgellm.compiler.folding import Folding
 from edgellm.errors import Deadlock, SimulationError
+from edgellm.runtime.words import Event
 from edgellm.sim import fifos
-from edgellm.sim.accelerator import Accelerator, Event
+from edgellm.sim.accelerator import Accelerator
 from edgellm.sim.harness import Fifo
 
 

@@ -6,8 +6,8 @@ import pytest
 from recorded import Recorded
 
 from edgellm.errors import SimulationError
+from edgellm.runtime.words import Event
 from edgellm.sim import full_pipeline
-from edgellm.sim.accelerator import Event
 from edgellm.sim.full_pipeline import Load
 from edgellm.sim.spans import Pass
 

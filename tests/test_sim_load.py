@@ -9,7 +9,8 @@ from compiled import design
 from shapes import TINY
 
 from edgellm.errors import UsageError
-from edgellm.sim.accelerator import Accelerator, Event
+from edgellm.runtime.words import Event
+from edgellm.sim.accelerator import Accelerator
 from edgellm.sim.load import measure
 
 

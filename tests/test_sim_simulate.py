@@ -9,8 +9,8 @@ import pytest
 from recorded import Recorded
 
 from edgellm.errors import UsageError
+from edgellm.runtime.words import Event
 from edgellm.sim import recording, simulate
-from edgellm.sim.accelerator import Event
 from edgellm.sim.simulate import Simulated, Together, simulate_together
 from edgellm.sim.spans import Pass
 
@@ -21,7 +21,7 @@ class Bench:
     """Prompts are their bytes, answers the hexadecimal numbers of their tokens."""
 
     def __init__(self, device: Recorded) -> None:
-        self.session = SimpleNamespace(open_device=lambda: device, design=device.design)
+        self.device = SimpleNamespace(accelerator=device, design=device.design)
         self.tokenizer = SimpleNamespace(decode=lambda ids: " ".join(f"{i:x}" for i in ids))
         self.stops = frozenset({2})
 

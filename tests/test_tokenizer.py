@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgellm.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
-from edgellm.tokenizer import Tokenizer, byte_symbols
+from edgellm.tokenizer import _DIGIT, _WORD, Tokenizer, _isolate_digits, _split_words, byte_symbols
 
 
 def make(merges=(), added=None, **kwargs) -> Tokenizer:
@@ -120,3 +122,10 @@ def test_damaged_files(tmp_path):
         Tokenizer.from_file(write(tmp_path, {"model": {"vocab": []}}))
     with pytest.raises(ModelCorrupt, match="malformed tokenizer"):
         Tokenizer.from_file(write(tmp_path, "[]"))
+
+
+@given(st.text(st.one_of(st.sampled_from("ab' \t\n.-'stre1 \x1c"), st.characters(max_codepoint=127))))
+def test_ascii_is_split_as_any_text_is(text):
+    """The quick rules for ASCII are the general ones."""
+    assert _WORD.findall(text) == list(_split_words(text))
+    assert [run for run in _DIGIT.split(text) if run] == list(_isolate_digits(text))

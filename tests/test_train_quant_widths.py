@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from edgellm.data import tokenizer as bpe
 from edgellm.export.integer import export_model
 from edgellm.numerics import onnxfile
 from edgellm.numerics.golden import GoldenModel
-from edgellm.runtime.backends.cpu import Decoder as CpuDecoder
+from edgellm.runtime import scoring
+from edgellm.runtime.backends import cpu, native
+from edgellm.runtime.engine import Engine
 from edgellm.train import calibrate, checkpoint
 from edgellm.train import config as recipes
 from edgellm.train.bits import Bits
@@ -112,14 +115,14 @@ def test_the_multipliers_of_ternary_weights_fit_their_eight_bits_with_room(terna
 def test_the_ternary_integer_model_computes_what_was_trained(ternary, lines):
     model, path = ternary
     integer = onnxfile.load(path)
-    golden, cpu = GoldenModel(integer), CpuDecoder(path.read_bytes(), integer.arch)
+    golden = GoldenModel(integer)
+    engines = [Engine([partial(backend.open_device, path.parent)]) for backend in (cpu, native)]
     same = total = 0
     for ids, _ in lines[:6]:
         cache = golden.new_cache()
         whole = np.array([golden.step(cache, token, position) for position, token in enumerate(ids)])
-        for position, token in enumerate(ids):
-            cpu.step(np.array([token]), np.array([position]))
-            assert np.array_equal(cpu.logits()[0], whole[position])
+        for engine in engines:
+            assert np.array_equal(scoring.logits(engine, [ids])[0], whole)
         with torch.no_grad():
             trained = model(torch.tensor([ids]))[0].numpy() / model.scheme.logits
         assert np.abs(whole - trained).mean() < 0.01 * np.abs(whole).max()

@@ -1,12 +1,14 @@
-"""A model folder without a network, and a session that says what it is told: for tests of what lies above the back ends."""
+"""A model folder without a network, and a device that says what it is told: for tests of what lies above the back ends."""
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 from edgellm import manifest
-from edgellm.numerics.sampling import GREEDY
+from edgellm.numerics.model import Architecture
+from edgellm.runtime.device import Event, Job, Traits
 from edgellm.tokenizer import byte_symbols
 
 SPECIALS = ("<s>", "</s>", "\t")
@@ -48,25 +50,42 @@ def write_model(folder: Path) -> Path:
 
 
 class Parrot:
-    """Session that answers with fixed tokens and records how it was used."""
+    """Device that answers with fixed tokens, one a poll and slot, and records how it was used."""
 
-    name = "parrot"
+    name, arch, logit_step = "parrot", Architecture(**ARCH), None
 
-    def __init__(self, answer: bytes) -> None:
-        self.answer, self.finish_reason = list(answer), "stop"
-        self.timings = {"cycles_per_token": 100.0}
-        self.seen: list[tuple[list[int], int, frozenset[int]]] = []
-        self.given, self.freed, self.closed = 0, False, False
+    def __init__(self, answer: bytes, slots: int = 2, delay: float = 0.0) -> None:
+        """`delay`: seconds that a poll takes."""
+        self._delay = delay
+        self.answer, self.traits = list(answer), Traits(slots, logits=False)
+        self.seen: list[Job] = []
+        self.given, self.cancelled, self.closed = 0, 0, False
+        self._left: dict[int, tuple[list[int], int]] = {}
 
-    def stream(self, prompt_ids, max_tokens, stop_ids, sampling=GREEDY):
-        self.seen.append((list(prompt_ids), max_tokens, stop_ids))
-        try:
-            for token in self.answer[:max_tokens]:
-                self.given += 1
-                yield token
-            self.finish_reason = "stop" if max_tokens > len(self.answer) else "length"
-        finally:
-            self.freed = True
+    def submit(self, slot, job):
+        self.seen.append(job)
+        self._left[slot] = (list(self.answer), job.max_tokens)
+
+    def poll(self, timeout):
+        time.sleep(self._delay)
+        events = []
+        for slot, (tokens, room) in list(self._left.items()):
+            self.given += 1
+            token, reason = (tokens.pop(0), None) if tokens else (EOS, "stop")
+            self._left[slot] = (tokens, room - 1)
+            if reason or room == 1:
+                reason = reason or "length"
+                del self._left[slot]
+            events.append(Event(slot, token, reason))
+        return events
+
+    def cancel(self, slot):
+        self.cancelled += self._left.pop(slot, None) is not None
+
+    def copy(self, source, target, positions): ...
+
+    def counters(self, slot):
+        return {"cycles_per_token": 100.0}
 
     def close(self) -> None:
         self.closed = True

@@ -8,7 +8,7 @@ compared token by token before anything is reused: a hit never changes a token.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from edgellm.prompt import common_prefix
@@ -44,11 +44,10 @@ class SlotTable:
 
     def place(self, prompt: Sequence[int]) -> Placement:
         """Take a free slot for the prompt, of which at least the last token is left to feed. There must be a free one."""
-        source, length = self._longest(prompt[:-1])
+        source, length, keys = self._longest(prompt[:-1])
         found = self._choose(source, length)
-        slot = self._slots[found.slot]
-        self._keep(found.slot, prompt[: found.start])
-        slot.busy = True
+        self._reset(found.slot, prompt[: found.start], keys[: found.start // BLOCK])
+        self._slots[found.slot].busy = True
         self._use(found.slot)
         self.free -= 1
         return found
@@ -73,24 +72,41 @@ class SlotTable:
         del self._order[index]
         self._order[index] = None
 
-    def _longest(self, prompt: Sequence[int]) -> tuple[int | None, int]:
-        """The slot with most of the prompt's first tokens, and how many, at least a block of them."""
-        candidates: set[int] = set()
+    def _longest(self, prompt: Sequence[int]) -> tuple[int | None, int, list[int]]:
+        """The slot with most of the prompt's first tokens, how many, at least a block of them, and the keys of these."""
+        keys: list[int] = []
+        holders: set[int] = set()
         for key in _keys(prompt):
-            holders = self._index.get(key)
-            if not holders:
+            found = self._index.get(key)
+            if not found:
                 break
-            candidates = holders
-        best, most = None, BLOCK - 1
-        for index in sorted(candidates, key=lambda i: self._slots[i].busy):
-            length = common_prefix(self._slots[index].tokens, prompt)
-            if length > most and not (self._slots[index].busy and not self._copies):
+            holders = found
+            keys.append(key)
+        best = self._best(holders, prompt, len(keys) * BLOCK)
+        # hashes only say where to look
+        length = 0 if best is None else common_prefix(self._slots[best].tokens, prompt)
+        return (best, length, keys) if length >= BLOCK else (None, 0, [])
+
+    def _best(self, holders: set[int], prompt: Sequence[int], whole: int) -> int | None:
+        """Of slots that share the first `whole` tokens, the one that shares most of the next block, better a free one."""
+        rest = prompt[whole : whole + BLOCK]
+        best, most = None, -1
+        for index in sorted(holders, key=lambda i: self._slots[i].busy):
+            slot = self._slots[index]
+            if slot.busy and not self._copies:
+                break
+            length = common_prefix(slot.tokens[whole : whole + BLOCK], rest)
+            if length > most:
                 best, most = index, length
-        return best, most if best is not None else 0
+            if most == len(rest):
+                break
+        return best
 
     def fed(self, slot: int, tokens: Sequence[int]) -> None:
         """More tokens of a busy slot are in its cache."""
-        self._keep(slot, tokens, behind=True)
+        held = self._slots[slot]
+        held.tokens.extend(tokens)
+        self._hold(slot, _keys(held.tokens, len(held.keys), held.keys[-1] if held.keys else 0))
 
     def release(self, slot: int) -> None:
         """A slot is free; what it was fed stays."""
@@ -100,24 +116,27 @@ class SlotTable:
     def clear(self) -> None:
         """Forget every prefix; busy slots stay busy."""
         for index in range(len(self._slots)):
-            self._keep(index, ())
+            self._reset(index, (), [])
 
     def cached(self) -> int:
         """Tokens in free slots."""
         return sum(len(slot.tokens) for slot in self._slots if not slot.busy)
 
-    def _keep(self, index: int, tokens: Sequence[int], behind: bool = False) -> None:
+    def _reset(self, index: int, tokens: Sequence[int], keys: list[int]) -> None:
+        """A slot holds these tokens and no others; `keys` are those of their whole blocks."""
         slot = self._slots[index]
-        if not behind:
-            for key in slot.keys:
-                self._index[key].discard(index)
-                if not self._index[key]:
-                    del self._index[key]
-            slot.tokens, slot.keys = [], []
-        slot.tokens.extend(tokens)
-        known = len(slot.keys)
-        for key in _keys(slot.tokens, known, slot.keys[-1] if known else 0):
-            slot.keys.append(key)
+        kept = len(keys) if slot.keys[: len(keys)] == keys else 0
+        for key in slot.keys[kept:]:
+            self._index[key].discard(index)
+            if not self._index[key]:
+                del self._index[key]
+        slot.tokens = list(tokens)
+        del slot.keys[kept:]
+        self._hold(index, keys[kept:])
+
+    def _hold(self, index: int, keys: Iterable[int]) -> None:
+        for key in keys:
+            self._slots[index].keys.append(key)
             self._index[key].add(index)
 
 

@@ -29,6 +29,8 @@ EdgeLLMError
  ├─ SimulationError
  │   ├─ Deadlock
  │   └─ Deviation              hardware and golden model differ: carries node, token, channel, expected, got
+ ├─ ServiceError
+ │   └─ Overloaded             no room in the queue now: says when to come again
  └─ BackendError
      ├─ BackendUnavailable     not installed or no device: says what to install
      ├─ BackendFailed
@@ -169,6 +171,18 @@ class Deviation(SimulationError):
         self.channel, self.expected, self.got = channel, expected, got
         where = f"node {node}, token {token}" + ("" if layer is None else f", layer {layer}")
         super().__init__(f"{where}, channel {channel}: expected {expected}, got {got}")
+
+
+class ServiceError(EdgeLLMError):
+    """The service cannot take or finish a request."""
+
+
+class Overloaded(ServiceError):
+    """There is no room for a request now. Attribute: retry_after, seconds after which to come again."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class BackendError(EdgeLLMError):

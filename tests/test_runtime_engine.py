@@ -409,3 +409,13 @@ def test_who_waits_and_is_interrupted_frees_the_slot(engine, error):
     with pytest.raises(error):
         engine.wait(answer)
     assert (answer.tokens, engine.busy) == ([7, 7], 0)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling.of(7, 1.5)])
+def test_an_answer_that_another_engine_began(engine, judge, sampling):
+    job = Job([5, 9, 2], 20, sampling=sampling)
+    tokens, reason = golden(judge, job)
+    for begun in range(len(tokens)):
+        answer = engine.submit(Request(job), tokens=tokens[:begun])
+        new = [token for part in engine.tokens(answer) for token in part]
+        assert (new, answer.tokens, answer.finish_reason) == (tokens, tokens, reason)

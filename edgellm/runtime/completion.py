@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -53,19 +53,40 @@ class Chunk(NamedTuple):
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How tokens were generated, wherever that was. Times are seconds."""
+
+    prompt: Sequence[int]
+    finish_reason: str
+    backend: str
+    total: float  # from the request to the end
+    first_token: float | None = None  # from the request; None where there is none
+    cached: int = 0  # tokens of the prompt that were in a prefix cache
+    counters: Mapping[str, float] = field(default_factory=dict)
+    logprobs: Sequence[TokenInfo] | None = None  # of each token, where asked for
+
+    @classmethod
+    def of(cls, answer: Answer, chooser: Chooser | None) -> Ended:
+        """An answer of this process's engine, which has ended."""
+        return cls(
+            answer.request.job.prompt,
+            (chooser and chooser.ended) or str(answer.finish_reason),
+            answer.backend,
+            time.monotonic() - answer.submitted,
+            answer.first_token,
+            answer.cached,
+            answer.counters,
+            chooser.seen if chooser and chooser.seen else None,
+        )
+
+
 class Writing:
     """One answer as it is written: feed it tokens until it is `over` or there are no more, then `finish`."""
 
-    def __init__(
-        self,
-        model: str,
-        tokenizer: Tokenizer,
-        params: Params,
-        chooser: Chooser | None,
-        post: Sequence[Maker] = (),
-    ) -> None:
+    def __init__(self, model: str, tokenizer: Tokenizer, params: Params, post: Sequence[Maker] = ()) -> None:
         self._model, self._repeats = model, params.repeats
-        self._token_bytes, self._chooser = tokenizer.token_bytes, chooser
+        self._token_bytes = tokenizer.token_bytes
         self._text = TextStream(params.stop)
         self._post = [make() for make in post]
         self.plain = not (params.stop or params.repeats or post)  # no token of it ends it before its time
@@ -100,32 +121,29 @@ class Writing:
         """Whether text or tokens end the answer here."""
         return self._text.stopped or self._circles
 
-    def finish(self, answer: Answer) -> tuple[Completion, str]:
+    def finish(self, ended: Ended) -> tuple[Completion, str]:
         """The completion, and text that was held back."""
         rest = self._text.close()
         for one in self._post:
             rest = one.feed(rest) + one.close()
         self._parts.append(rest)
-        total = time.monotonic() - answer.submitted
-        rate = len(self._tokens) / total
-        timings = Timings(answer.first_token or total, total, rate, dict(answer.counters))
+        rate = len(self._tokens) / ended.total if ended.total > 0 else 0.0
+        timings = Timings(ended.first_token or ended.total, ended.total, rate, dict(ended.counters))
         completion = Completion(
-            backend=answer.backend,
+            backend=ended.backend,
             model=self._model,
-            prompt_tokens=list(answer.request.job.prompt),
+            prompt_tokens=list(ended.prompt),
             tokens=self._tokens,
             text="".join(self._parts),
-            finish_reason=self._reason(str(answer.finish_reason)),
+            finish_reason=self._reason(ended.finish_reason),
             timings=timings,
-            cached=answer.cached,
-            logprobs=list(self._chooser.seen) if self._chooser and self._chooser.seen else None,
+            cached=ended.cached,
+            logprobs=None if ended.logprobs is None else list(ended.logprobs[: len(self._tokens)]),
         )
         return completion, rest
 
     def _reason(self, reason: str) -> str:
-        """What ended the answer: its text, its tokens, the chooser, or what the engine says."""
+        """What ended the answer: its text, its tokens, or what the engine says."""
         if self._text.stopped:
             return "stop"
-        if self._circles:
-            return "repetition"
-        return (self._chooser and self._chooser.ended) or reason
+        return "repetition" if self._circles else reason

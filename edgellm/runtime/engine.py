@@ -101,8 +101,12 @@ class Engine:
         self.device = device
         self._table = SlotTable(device.traits.slots, device.traits.copies)
 
-    def submit(self, request: Request, notify: Callable[[], None] | None = None) -> Answer:
+    def submit(
+        self, request: Request, notify: Callable[[], None] | None = None, tokens: Sequence[int] = ()
+    ) -> Answer:
         """Put a request into the queue; never waits. `notify` is called when the answer got something.
+
+        `tokens`: the beginning of the answer, where another engine generated it; those that follow are the same ones.
 
         Raises: EmptyPrompt, PromptTooLong, UsageError; BackendUnavailable for a host's choice where the device shows no logits;
         BackendFailed after `close`.
@@ -115,6 +119,7 @@ class Engine:
                 f"back end {self.device.name} gives tokens only: leave out what the host has to choose by"
             )
         answer = Answer(request, time.monotonic(), (-request.priority, next(self._order)), notify=notify)
+        answer.tokens, answer.carried = list(tokens), len(tokens)
         self._inbox.append(answer)
         return answer
 

@@ -10,29 +10,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from edgellm import catalog, manifest, prompt
+from edgellm import catalog
 from edgellm.errors import UsageError
 from edgellm.numerics.sampling import GREEDY
 from edgellm.runtime import chains, registry
 from edgellm.runtime.chains import Chains
 from edgellm.runtime.choice import Chooser
-from edgellm.runtime.completion import Chunk, Completion, Writing
+from edgellm.runtime.completion import Chunk, Completion, Ended
 from edgellm.runtime.device import MODEL_FILE, Job
 from edgellm.runtime.engine import Engine, Opener, Request
 from edgellm.runtime.filters import Filter
 from edgellm.runtime.grammar import Grammars
+from edgellm.runtime.model import UNCHANGED, Model
 from edgellm.runtime.params import Options, Params
 from edgellm.runtime.post import Maker
-from edgellm.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from edgellm.runtime.aio import AsyncEngine
-
-TOKENIZER = "tokenizer.json"
-UNCHANGED = Chains()
-ANSWER_SHARE = 4  # a truncated prompt leaves a quarter of the context to the answer, or what it may take
 
 
 class _Prepared:
@@ -40,11 +36,8 @@ class _Prepared:
 
     def __init__(self, llm: LLM, ids: list[int], params: Params) -> None:
         self.prompt_ids = ids
-        chooser = _chooser(llm, ids, params)
-        how = GREEDY if chooser else params.sampling()
-        job = Job(ids, params.max_tokens or llm.context + 1, llm.stop_ids, how, speculate=params.speculate)
-        self._request = Request(job, chooser, params.deadline, params.priority)
-        self._writing = Writing(llm.name, llm.tokenizer, params, chooser, llm.chains.post)
+        self._request, self._chooser = llm.request(ids, params)
+        self._writing = llm.writing(params)
         self._completion: Completion | None = None
 
     @property
@@ -62,7 +55,7 @@ class _Prepared:
             self._writing.take(answer.tokens)
         else:
             self._take(engine.tokens(answer))
-        self._completion, _ = self._writing.finish(answer)
+        self._completion, _ = self._writing.finish(Ended.of(answer, self._chooser))
         return self._completion
 
     def _take(self, portions: Generator[list[int], None, None]) -> None:
@@ -96,7 +89,7 @@ class Stream(_Prepared, Iterator[Chunk]):
             if self._writing.over:
                 break
         portions.close()
-        self._completion, rest = self._writing.finish(answer)
+        self._completion, rest = self._writing.finish(Ended.of(answer, self._chooser))
         if rest:
             yield Chunk(None, rest)
 
@@ -125,26 +118,12 @@ class AsyncStream(_Prepared, AsyncIterator[Chunk]):
             if self._writing.over:
                 break
         await portions.aclose()
-        self._completion, rest = self._writing.finish(answer)
+        self._completion, rest = self._writing.finish(Ended.of(answer, self._chooser))
         if rest:
             yield Chunk(None, rest)
 
 
-def _chooser(llm: LLM, ids: list[int], params: Params) -> Chooser | None:
-    """The host's choice, where the options need one."""
-    rules, form = params.rules(), params.form()
-    if not rules.needed and form is None:
-        return None
-    device = llm.engine.device
-    vocab = device.arch.vocab
-    for token in rules.logit_bias:
-        if not 0 <= token < vocab:
-            raise UsageError(f"logit_bias names token {token}; the vocabulary has tokens 0..{vocab - 1}")
-    constraint = None if form is None else llm.grammars().start(form)
-    return Chooser(rules, params.sampling(), len(ids), device.logit_step, constraint)
-
-
-class LLM:
+class LLM(Model):
     """A loaded model on a back end. Use as a context manager, or call `close`; `load` makes one.
 
     Safe for threads: answers share the device's slots.
@@ -161,12 +140,7 @@ class LLM:
 
         `chains`: the filters of prompts and the post-processors of answers.
         """
-        self.backend_reason, self.chains = reason, chains
-        self.manifest = manifest.read(folder)
-        self.name, self.folder = self.manifest.name, folder
-        self.tokenizer = Tokenizer.from_file(folder / TOKENIZER)
-        self.stop_ids = frozenset(self.manifest.stop_ids)
-        self.context = self.manifest.context
+        super().__init__(folder, chains)
         self.engine = Engine(openers)
         passed = self.engine.failures
         self.backend_reason = "; ".join([*passed, f"{self.backend} works"]) if passed else reason
@@ -176,8 +150,31 @@ class LLM:
     def grammars(self) -> Grammars:
         """What compiles the forms that answers may be asked to have. Raises: ToolMissing without llguidance."""
         if self._grammars is None:
-            self._grammars = Grammars(self.tokenizer, self.engine.device.arch.vocab, self.stop_ids)
+            self._grammars = Grammars(self.tokenizer, self.vocab, self.stop_ids)
         return self._grammars
+
+    def request(self, ids: list[int], params: Params) -> tuple[Request, Chooser | None]:
+        """What the engine is asked for an answer to these tokens, and who chooses its tokens where the device does not.
+
+        Raises: UsageError for options that cannot be meant of this model, ToolMissing.
+        """
+        chooser = self._chooser(ids, params)
+        how = GREEDY if chooser else params.sampling()
+        job = Job(ids, params.max_tokens or self.context + 1, self.stop_ids, how, speculate=params.speculate)
+        return Request(job, chooser, params.deadline, params.priority), chooser
+
+    def _chooser(self, ids: list[int], params: Params) -> Chooser | None:
+        """The host's choice, where the options need one."""
+        rules, form = params.rules(), params.form()
+        if not rules.needed and form is None:
+            return None
+        for token in rules.logit_bias:
+            if not 0 <= token < self.vocab:
+                raise UsageError(
+                    f"logit_bias names token {token}; the vocabulary has tokens 0..{self.vocab - 1}"
+                )
+        constraint = None if form is None else self.grammars().start(form)
+        return Chooser(rules, params.sampling(), len(ids), self.engine.device.logit_step, constraint)
 
     @property
     def backend(self) -> str:
@@ -193,23 +190,20 @@ class LLM:
 
     def astream(self, text: str | bytes, **options: Unpack[Options]) -> AsyncStream:
         """`stream` for asyncio: an asynchronous iterator that never holds the event loop."""
+        return AsyncStream(self, *self._prepared(text, options), self.asynchronous())
+
+    def asynchronous(self) -> AsyncEngine:
+        """The engine for asyncio; the LLM closes it."""
         if self._async is None:
             from edgellm.runtime.aio import AsyncEngine  # asyncio takes a while to load
 
             self._async = AsyncEngine(self.engine)
-        return AsyncStream(self, *self._prepared(text, options), self._async)
+        return self._async
 
     def _prepared(self, text: str | bytes, options: Options) -> tuple[list[int], Params]:
         """Prompt ids and checked options."""
         params = Params.of(options)
-        reserve = min(params.max_tokens or self.context, self.context // ANSWER_SHARE)
-        for change in self.chains.filters:
-            text = change(prompt.check_text(text))
-        return self.encode(text, params.truncate, reserve), params
-
-    def encode(self, text: str | bytes, policy: str = "error", reserve: int = 1) -> list[int]:
-        """Token ids of a prompt in the model's template; arguments and errors as of `prompt.prepare`."""
-        return prompt.prepare(text, self.tokenizer, self.manifest.prompt, self.context, policy, reserve)
+        return self.prepared(text, params), params
 
     def generate(self, text: str | bytes, **options: Unpack[Options]) -> Completion:
         """Answer `text`; options and errors as for `stream`."""

@@ -1,0 +1,1 @@
+"""Who generates: an engine in this process, or one in a process of its own."""

@@ -46,7 +46,7 @@ lint: setup
 	@$(WORKSTATION)/ruff check --quiet .
 	@$(WORKSTATION)/ruff format --check --quiet .
 	@$(WORKSTATION)/mypy
-	@$(SERVE)/mypy -p edgellm.serve
+	@$(SERVE)/mypy $$(find edgellm/serve -name '*.py')
 
 test: setup lint
 	@$(if $(NO_TCL),echo "== left out for want of $(NO_TCL): the scripts for Vivado (apt-get install python3-tk)",:)

@@ -39,7 +39,7 @@ SERVE_TOOLS = [
         "schemathesis",
         "playwright",
     ],
-    *["psutil", "trustme", "pip-audit"],
+    *["psutil", "aiohttp", "uvloop", "trustme", "pip-audit"],
 ]
 NAMES = ("workstation", "host", "legacy", "serve")
 

@@ -1,0 +1,1 @@
+"""The service under load, beside llama.cpp's server: `python -m benchmarks.service` (environment `serve`)."""

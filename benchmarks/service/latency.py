@@ -1,0 +1,66 @@
+"""What the service adds to the engine's own latency, and how soon an answer comes that it has already."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.service import client, servers, workload
+from edgellm.runtime.llm import LLM, load
+
+RATE, SECONDS = 10.0, 60.0
+CACHED, WARM = 3000, 50
+BACKEND = "native"
+
+
+def added(model: str, work: Path) -> list[dict[str, Any]]:
+    """Commands at 10 a second, through the service and by the engine alone."""
+    del work
+    texts = workload.commands()
+    with load(model, BACKEND) as llm:
+        asyncio.run(_alone(llm, texts[:WARM], 1000))
+        alone = sorted(asyncio.run(_alone(llm, texts, RATE)))
+    with servers.edgellm(model, BACKEND, environment={"EDGELLM_SERVE_CACHE__STORE": "off"}) as server:
+
+        def body(number: int) -> dict[str, Any]:
+            return {"model": model, "prompt": texts[number % len(texts)]}
+
+        client.run(client.closed(server.url, 1, WARM, body))
+        served = client.run(client.arriving(server.url, RATE, SECONDS, body)).latencies()
+    rows = []
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        engine, service = (1e3 * client.percentile(values, share) for values in (alone, served))
+        rows.append({"what": f"engine alone, {name}", "value": engine, "unit": "ms"})
+        rows.append({"what": f"service, {name}", "value": service, "unit": "ms"})
+        rows.append({"what": f"added by the service, {name}", "value": service - engine, "unit": "ms"})
+    return rows
+
+
+async def _alone(llm: LLM, texts: list[str], rate: float) -> list[float]:
+    """Seconds of each answer, with pauses between them as they are between requests."""
+    taken = []
+    for text in texts[: int(RATE * SECONDS)]:
+        start = time.perf_counter()
+        await llm.agenerate(text)
+        taken.append(time.perf_counter() - start)
+        await asyncio.sleep(max(0.0, 1 / rate - taken[-1]))
+    return taken
+
+
+def cached(model: str, work: Path) -> list[dict[str, Any]]:
+    """One client, answers that came before."""
+    del work
+    texts = workload.commands()[:100]
+    with servers.edgellm(model, BACKEND) as server:
+
+        def body(number: int) -> dict[str, Any]:
+            return {"model": model, "prompt": texts[number % len(texts)]}
+
+        client.run(client.closed(server.url, 1, len(texts), body))
+        taken = client.run(client.closed(server.url, 1, CACHED, body)).latencies()
+    return [
+        {"what": f"cached answer, {name}", "value": 1e3 * client.percentile(taken, share), "unit": "ms"}
+        for name, share in (("p50", 0.5), ("p99", 0.99))
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,4 +62,4 @@ async def _under_fire(
         await asyncio.sleep(PAUSE)
         over.set()
         await asyncio.gather(*tasks)
-    return replies, [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    return replies, [later - earlier for earlier, later in pairwise(moments)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import llama_cpp
-from benchmarks.run import LLAMA_CPP, interleaved
+from benchmarks.run import LLAMA_CPP, Candidates, interleaved
 from benchmarks.service import client, servers, workload
 from edgellm import catalog
 from edgellm.numerics import onnxfile
@@ -26,7 +26,7 @@ def measure(model: str, work: Path) -> list[dict[str, Any]]:
     folder = str(servers.without_stop_ids(model, work / "model"))
     off = {"EDGELLM_SERVE_CACHE__STORE": "off"}
     with contextlib.ExitStack() as stack:
-        candidates = {
+        candidates: Candidates = {
             backend: partial(
                 _rate, stack.enter_context(servers.edgellm(folder, backend, environment=off)), {}
             )

@@ -93,10 +93,14 @@ def _finish(
         origin, backend = end.origin, end.backend
     if end.finish_reason == DEADLINE and not task.writing.count:
         raise DeadlinePassed(
-            f"no token came within the deadline of {task.order.params.deadline:g} seconds: allow more, or come again later"
+            f"no token came within the deadline of {_deadline(task.order):g} seconds: allow more, or come again later"
         )
     completion, rest = task.writing.finish(ended(task.order, end, first_token, infos))
     return Finish(completion, backend, origin, end.queued), rest
+
+
+def _deadline(order: Order) -> float:
+    return order.params.deadline or order.deadline or 0.0
 
 
 def _only_backend(served: Served) -> str | None:

@@ -22,9 +22,10 @@ async def chat(asked: ChatRequest, request: Request) -> Response:
     """Answer one user message in the model's template."""
     service: Service = request.app.state.service
     served = service.get(asked.model)
-    params = options.of(asked, service.values, served.settings.truncate)
+    params = options.of(asked, served.settings.truncate)
     count = options.check_counts(asked, 1, service.values)
+    order = generation.order(params, request, options.may_come_again(asked), whole=not asked.stream)
     found = await prompts.of_chat(served.model, asked, params, served.settings.history)
     shape = ChatShape(served, bool(asked.stream_options and asked.stream_options.include_usage))
-    wanted = generation.tasks(served, [found], params, count, request)
+    wanted = generation.tasks(served, [found], order, count)
     return await generation.response(served, wanted, shape, bool(asked.stream))

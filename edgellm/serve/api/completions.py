@@ -22,9 +22,10 @@ async def complete(asked: CompletionRequest, request: Request) -> Response:
     """Continue prompts: a text in the model's template, or token ids as they are."""
     service: Service = request.app.state.service
     served = service.get(asked.model)
-    params = options.of(asked, service.values, served.settings.truncate)
+    params = options.of(asked, served.settings.truncate)
     count = options.check_counts(asked, prompts.count(asked), service.values)
+    order = generation.order(params, request, options.may_come_again(asked), whole=not asked.stream)
     found = await prompts.of_completion(served.model, asked, params)
     shape = CompletionShape(served, bool(asked.stream_options and asked.stream_options.include_usage))
-    wanted = generation.tasks(served, found, params, count, request)
+    wanted = generation.tasks(served, found, order, count)
     return await generation.response(served, wanted, shape, bool(asked.stream))

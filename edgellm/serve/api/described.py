@@ -40,7 +40,7 @@ def _error(status: int | str, meaning: str) -> dict[str, Any]:
 
 
 ANY_ERROR: Responses = {"default": _error("default", "any other error")}
-ERRORS: Responses = {status: _error(status, meaning) for status, meaning in MEANINGS.items()} | ANY_ERROR
+ERRORS: Responses = {**{status: _error(status, meaning) for status, meaning in MEANINGS.items()}, **ANY_ERROR}
 
 
 def streamed(chunk: type[BaseModel]) -> Responses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,39 +18,37 @@ from edgellm.serve.api.shapes import Shape
 from edgellm.serve.orders import Order
 from edgellm.serve.served import Served
 
-
-class Place(NamedTuple):
-    """Of an answer in a request."""
-
-    prompt: int
-    indices: range  # of its choices
+ONLY = range(1)
 
 
-ONLY = Place(0, range(1))
+def order(params: Params, request: Request, keep: bool = True, whole: bool = False) -> Order:
+    """An order of this request, still without a prompt: it has arrived now."""
+    state, service = request.scope.get("state", {}), request.app.state.service
+    return Order(
+        (),
+        params,
+        str(state.get("client", "")),
+        str(state.get("request_id", "")),
+        deadline=service.values.queue.deadline,
+        keep=keep,
+        whole=whole,
+    )
 
 
-def task(
-    prompt: tuple[int, ...],
-    params: Params,
-    writing: Writing,
-    request: Request,
-    place: Place = ONLY,
-) -> Task:
-    """An answer to be made; `place` says which choices it is."""
-    state = request.scope.get("state", {})
-    order = Order(prompt, params, str(state.get("client", "")), str(state.get("request_id", "")))
-    return Task(order, place.prompt, place.indices, writing)
-
-
-def tasks(
-    served: Served, prompts: Sequence[tuple[int, ...]], params: Params, count: int, request: Request
-) -> list[Task]:
+def tasks(served: Served, prompts: Sequence[tuple[int, ...]], order: Order, count: int) -> list[Task]:
     """`count` choices of each prompt."""
     return [
-        task(prompt, own, served.model.writing(own), request, Place(number, indices))
+        task(served.model.writing(params), replace(order, prompt=prompt, params=params), number, indices)
         for number, prompt in enumerate(prompts)
-        for own, indices in options.of_choices(params, range(number * count, (number + 1) * count))
+        for params, indices in options.of_choices(order.params, range(number * count, (number + 1) * count))
     ]
+
+
+def task(writing: Writing, order: Order, prompt: int = 0, indices: range = ONLY) -> Task:
+    """An answer to be made. It comes as a whole only where no text of it can end it before its time."""
+    if order.whole and not writing.plain:
+        order = replace(order, whole=False)
+    return Task(order, prompt, indices, writing)
 
 
 async def finished(served: Served, wanted: Sequence[Task]) -> list[tuple[Task, Finish]]:

@@ -6,6 +6,7 @@ is switched here: whoever asks carries the intent out.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -35,17 +36,15 @@ async def intent(asked: IntentRequest, request: Request) -> Response:
     """Intent, slots and reply of a command; always the likeliest answer."""
     service: Service = request.app.state.service
     served = _served(service, asked.model)
-    options = Options(
-        truncate=served.settings.truncate,
-        deadline=asked.deadline or service.values.queue.deadline,
-        priority=asked.priority or 0,
+    params = Params.of(
+        Options(truncate=served.settings.truncate, deadline=asked.deadline, priority=asked.priority or 0)
     )
-    params = Params.of(options)
+    order = generation.order(params, request, whole=True)
     prompt = await prompts.of_text(served.model, asked.text, params, "text")
     writing = Writing(
         served.model.name, served.model.tokenizer, params
-    )  # without post-processors: they change the form
-    task = generation.task(prompt, params, writing, request)
+    )  # post-processors would change the form
+    task = generation.task(writing, replace(order, prompt=prompt))
     [(_, finish)] = await generation.finished(served, [task])
     found = answers.parse(finish.completion.text)
     return json(_reply(found, asked) | {"model": served.name, "edgellm": extension(finish, task)})

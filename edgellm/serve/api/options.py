@@ -36,17 +36,18 @@ SAME = (  # fields that are called as the engine calls them
     "repeats",
     "speculate",
     "priority",
+    "deadline",
 )
 SEED_BITS = 53  # of a drawn seed: a number that JavaScript keeps
 SEEDS = 1 << 64
 
 
-def of(asked: CompletionRequest | ChatRequest, values: Values, truncate: str) -> Params:
+def of(asked: CompletionRequest | ChatRequest, truncate: str) -> Params:
     """Options of every answer; the seed, if any is drawn from, is the first one's.
 
     Raises: BadRequest, and UsageError of `Params`.
     """
-    options: dict[str, Any] = {"truncate": truncate, "deadline": asked.deadline or values.queue.deadline}
+    options: dict[str, Any] = {"truncate": truncate}
     for name in SAME:
         value = getattr(asked, name)
         if value is not None:
@@ -62,6 +63,11 @@ def of(asked: CompletionRequest | ChatRequest, values: Values, truncate: str) ->
     _check_stream(asked)
     special = _of_chat(asked) if isinstance(asked, ChatRequest) else _of_completion(asked)
     return Params.of(Options(**{**options, **special}))  # type: ignore[typeddict-item]
+
+
+def may_come_again(asked: Generation) -> bool:
+    """Whether the same request would get the same tokens: not where the service draws the seed."""
+    return not asked.temperature or asked.seed is not None
 
 
 def of_choices(params: Params, indices: range) -> Iterator[tuple[Params, range]]:

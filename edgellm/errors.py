@@ -30,6 +30,8 @@ EdgeLLMError
  │   ├─ Deadlock
  │   └─ Deviation              hardware and golden model differ: carries node, token, channel, expected, got
  ├─ ServiceError
+ │   ├─ BadRequest             a field that cannot be meant: carries its name
+ │   ├─ DeadlinePassed         before the answer's first token
  │   └─ Overloaded             no room in the queue now: says when to come again
  └─ BackendError
      ├─ BackendUnavailable     not installed or no device: says what to install
@@ -175,6 +177,18 @@ class Deviation(SimulationError):
 
 class ServiceError(EdgeLLMError):
     """The service cannot take or finish a request."""
+
+
+class BadRequest(ServiceError):
+    """A request that cannot be meant. Attributes: param (the field, if it is one), code (for programs)."""
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None) -> None:
+        self.param, self.code = param, code
+        super().__init__(message)
+
+
+class DeadlinePassed(ServiceError):
+    """A request's time was over before its answer began."""
 
 
 class Overloaded(ServiceError):

@@ -12,8 +12,9 @@ from edgellm.truncation import truncate
 
 PLACEHOLDER = "{prompt}"
 
-_FINAL = re.compile(r"[\s.!?]+$")
-_PUNCTUATION = re.compile(r"[.,;:!?]+(?=\s|$)")
+# each looks behind itself, so that a long run is tried once and not from every place in it
+_FINAL = re.compile(r"(?<![\s.!?])[\s.!?]+$")
+_PUNCTUATION = re.compile(r"(?<![.,;:!?])[.,;:!?]+(?=\s|$)")
 RULES: dict[str, Callable[[str], str]] = {
     "lowercase": str.lower,
     "collapse_spaces": lambda text: " ".join(text.split()),

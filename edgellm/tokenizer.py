@@ -8,6 +8,7 @@ Radford et al. 2019), added tokens. Anything else in the file is refused rather 
 from __future__ import annotations
 
 import functools
+import heapq
 import json
 import re
 import unicodedata
@@ -20,6 +21,7 @@ from edgellm.errors import ModelCorrupt, ModelNotFound, ModelUnsupported
 
 CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
 WORD_CACHE = 4096
+LONGEST_KEPT = 64  # characters of a word in the cache
 TEMPLATE_CACHE = 16
 KIND_CACHE = 4096  # characters
 _CONTROL = re.compile(r"<[^<>]+>")
@@ -155,21 +157,30 @@ class Tokenizer:
         digits, words = (_DIGIT.split, _WORD.findall) if text.isascii() else (_isolate_digits, _split_words)
         for run in digits(text) if self._split_digits else (text,):
             for word in words(run):
-                ids += self._word(word)
+                ids += self._word(word) if len(word) <= LONGEST_KEPT else self._merge_word(word)
         return ids
 
     def _merge_word(self, word: str) -> tuple[int, ...]:
-        """Merge the pair of lowest rank until none is left (Sennrich et al. 2016)."""
-        symbols = byte_symbols()
-        parts = [symbols[byte] for byte in word.encode("utf-8", errors="surrogatepass")]
-        while len(parts) > 1:
-            ranks = [self._rank.get(pair, len(self._rank)) for pair in pairwise(parts)]
-            best = min(ranks)
-            if best == len(self._rank):
-                break
-            at = ranks.index(best)
-            parts[at : at + 2] = [parts[at] + parts[at + 1]]
-        return tuple(self._vocab[part] for part in parts)
+        """Merge the pair of lowest rank, of equal ones the left one, until none is left (Sennrich et al. 2016): n log n steps."""
+        symbols, rank_of = byte_symbols(), self._rank.get
+        parts = [*(symbols[byte] for byte in word.encode("utf-8", errors="surrogatepass")), ""]
+        left_of, right_of = list(range(-1, len(parts) - 1)), list(range(1, len(parts) + 1))
+        pairs = [(rank, at) for at, pair in enumerate(pairwise(parts)) if (rank := rank_of(pair)) is not None]
+        heapq.heapify(pairs)
+        while pairs:
+            rank, at = heapq.heappop(pairs)
+            right = right_of[at]
+            if rank_of((parts[at], parts[right])) != rank:
+                continue  # one of the two has been merged meanwhile
+            parts[at] += parts[right]
+            parts[right] = ""
+            right_of[at] = following = right_of[right]
+            left_of[following] = at
+            for left in (left_of[at], at):
+                found = rank_of((parts[left], parts[right_of[left]])) if left >= 0 else None
+                if found is not None:
+                    heapq.heappush(pairs, (found, left))
+        return tuple(self._vocab[part] for part in parts if part)
 
 
 def _any_of(contents: Iterable[str]) -> re.Pattern[str]:

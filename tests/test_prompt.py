@@ -1,5 +1,7 @@
 """From typed text to prompt ids."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,18 @@ def tokenizer():
 )
 def test_punctuation_between_words_goes_and_inside_words_stays(text, wanted):
     assert prompt.normalise(text, manifest.NORMALISE) == wanted
+
+
+@given(st.text("!., x\n", max_size=40), st.sampled_from(["strip_punctuation", "strip_final_punctuation"]))
+def test_what_punctuation_is(text, rule):
+    plain = {"strip_punctuation": r"[.,;:!?]+(?=\s|$)", "strip_final_punctuation": r"[\s.!?]+$"}
+    assert prompt.normalise(text, [rule]) == re.sub(plain[rule], "", text)
+
+
+@pytest.mark.parametrize("rule", ["strip_punctuation", "strip_final_punctuation"])
+def test_a_long_run_of_punctuation_is_read_once(rule):
+    text = "!" * 200_000 + "x"  # four minutes where every place in it is tried
+    assert prompt.normalise(text, [rule]) == text
 
 
 def test_rules_apply_in_order():

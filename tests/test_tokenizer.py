@@ -1,6 +1,7 @@
 """The pure-Python tokenizer against hand-made vocabularies; test_tokenizer_reference.py compares it with the library."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,40 @@ def test_merges_go_by_rank_not_by_position():
     tokenizer = make([("b", "c"), ("a", "b"), ("bc", "d")])
     assert [tokenizer.decode([i]) for i in tokenizer.encode("abcd")] == ["a", "bcd"]
     assert [tokenizer.decode([i]) for i in tokenizer.encode("abd")] == ["ab", "d"]
+
+
+def merged_plainly(word, merges):
+    """The definition, step by step."""
+    parts = list(word)
+    while True:
+        ranks = [merges.index(pair) if pair in merges else len(merges) for pair in pairwise(parts)]
+        if not ranks or min(ranks) == len(merges):
+            return parts
+        at = ranks.index(min(ranks))
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+
+
+@given(st.text("abc", min_size=1, max_size=200))
+def test_merges_are_those_of_the_definition(word):
+    merges = [("a", "b"), ("b", "b"), ("ab", "a"), ("a", "a"), ("bb", "aba"), ("aa", "c"), ("aba", "ab")]
+    tokenizer = make(merges)
+    assert [tokenizer.decode([token]) for token in tokenizer.encode(word)] == merged_plainly(word, merges)
+
+
+def test_the_time_of_a_long_word_is_in_proportion_to_it():
+    tokenizer = make([("t", "h"), ("th", "e"), ("the", "the")])
+
+    class Counting(dict):
+        looked_up = 0
+
+        def get(self, key):
+            self.looked_up += 1
+            return super().get(key)
+
+    tokenizer._rank = ranks = Counting(tokenizer._rank)
+    assert len(tokenizer.encode("the" * 10_000)) == 5_000
+    assert ranks.looked_up < 10 * 30_000
+    assert tokenizer._word.cache_info().currsize == 0  # and it takes no room when it is done
 
 
 def test_digits_never_merge_and_words_do_not_cross_spaces():

@@ -21,11 +21,12 @@ class AsyncEngine:
         self._thread.start()
 
     def start(
-        self, request: Request, tokens: Sequence[int] = ()
+        self, request: Request, tokens: Sequence[int] = (), whole: bool = False
     ) -> tuple[Answer, AsyncGenerator[list[int], None]]:
         """Submit a request: the answer, and its tokens in the portions in which they come.
 
-        `tokens`: as of `Engine.submit`; they do not come again.
+        `tokens`: as of `Engine.submit`; they do not come again. `whole`: the answer comes in one portion, at its end, and the event
+        loop is not woken before.
 
         A consumer that closes the generator, or is cancelled, frees the slot. Raises: as `Engine.submit`; the generator what
         `Engine.tokens` raises. To be called where an event loop runs.
@@ -36,7 +37,7 @@ class AsyncEngine:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(news.set)
 
-        answer = self.engine.submit(request, notify, tokens)
+        answer = self.engine.submit(request, notify, tokens, whole)
         self._work.set()
         return answer, self._tokens(answer, news)
 

@@ -105,16 +105,23 @@ class Writing:
             self._circles = repeated(self._tokens, self._repeats)
         return Chunk(token, text)
 
-    def take(self, tokens: Sequence[int]) -> None:
-        """Some of the next tokens, where nobody wants their chunks; none behind the one that ends the answer."""
+    def take(self, tokens: Sequence[int]) -> str:
+        """The text that the next tokens settle, where nobody wants their chunks; none behind the one that ends the answer."""
+        begun = len(self._parts)
         if self.plain:
             self._tokens += tokens
             self._parts.append(self._text.feed(b"".join(map(self._token_bytes.__getitem__, tokens))))
-            return
+            return self._parts[begun]
         for token in tokens:
             self.feed(token)
             if self.over:
                 break
+        return "".join(self._parts[begun:])
+
+    @property
+    def count(self) -> int:
+        """Tokens so far."""
+        return len(self._tokens)
 
     @property
     def over(self) -> bool:

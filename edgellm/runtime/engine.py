@@ -56,6 +56,7 @@ class Answer:
     counters: Mapping[str, float] = field(default_factory=dict)
     slot: int | None = None
     notify: Callable[[], None] | None = None  # called when there is something new, by whoever turns the wheel
+    whole: bool = False  # notify of the end alone
     fed: bool = False  # the prompt has been, for certain
     unfed: int = 1  # of its last tokens, as far as is known
     carried: int = 0  # tokens that another device generated, and this one was fed like a prompt
@@ -102,9 +103,13 @@ class Engine:
         self._table = SlotTable(device.traits.slots, device.traits.copies)
 
     def submit(
-        self, request: Request, notify: Callable[[], None] | None = None, tokens: Sequence[int] = ()
+        self,
+        request: Request,
+        notify: Callable[[], None] | None = None,
+        tokens: Sequence[int] = (),
+        whole: bool = False,
     ) -> Answer:
-        """Put a request into the queue; never waits. `notify` is called when the answer got something.
+        """Put a request into the queue; never waits. `notify` is called when the answer got something, or, `whole`, its end.
 
         `tokens`: the beginning of the answer, where another engine generated it; those that follow are the same ones.
 
@@ -119,7 +124,7 @@ class Engine:
                 f"back end {self.device.name} gives tokens only: leave out what the host has to choose by"
             )
         answer = Answer(request, time.monotonic(), (-request.priority, next(self._order)), notify=notify)
-        answer.tokens, answer.carried = list(tokens), len(tokens)
+        answer.tokens, answer.carried, answer.whole = list(tokens), len(tokens), whole
         self._inbox.append(answer)
         return answer
 
@@ -317,7 +322,8 @@ class Engine:
         self._table.fed(slot, [*job.prompt, *answer.tokens][answer.cached :])
         answer.fed = True
         answer.compared = compared is None or len(job.stop_ids) <= compared
-        answer.plain = answer.compared and answer.notify is None and answer.request.choose is None
+        unheard = answer.notify is None or answer.whole
+        answer.plain = answer.compared and unheard and answer.request.choose is None
 
     def _choose(self, answer: Answer, slot: int) -> None:
         choose = answer.request.choose
@@ -374,7 +380,7 @@ class Engine:
             self._free(answer, reason)
 
     def _announce(self, answer: Answer) -> None:
-        if answer.notify is not None:
+        if answer.notify is not None and not answer.whole:
             self._news.add(answer)
 
     def _free(self, answer: Answer, reason: str | None) -> None:

@@ -22,6 +22,9 @@ class Order:
     request_id: str = ""
     arrived: float = field(default_factory=time.monotonic)  # s, of the monotonic clock
     tokens: tuple[int, ...] = ()  # the answer's first tokens, when another worker made them
+    deadline: float | None = None  # s from `arrived`, where `params` name none
+    keep: bool = True  # whether somebody may ask for it again; not where the service drew the seed by chance
+    whole: bool = False  # nobody reads along: it may come in one portion
 
     @property
     def most_tokens(self) -> int | None:
@@ -30,7 +33,7 @@ class Order:
 
     def left(self) -> float | None:
         """Seconds to the deadline; None without one."""
-        deadline = self.params.deadline
+        deadline = self.params.deadline or self.deadline
         return None if deadline is None else self.arrived + deadline - time.monotonic()
 
 

@@ -41,7 +41,7 @@ class LocalWorker:
             yield Portion((), end=End(EXPIRED, self.backend))
             return
         request, chooser = self._llm.request(list(order.prompt), replace(order.params, deadline=left))
-        answer, portions = self._llm.asynchronous().start(request, order.tokens)
+        answer, portions = self._llm.asynchronous().start(request, order.tokens, order.whole)
         shown = 0
         try:
             async for tokens in portions:

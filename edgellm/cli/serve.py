@@ -36,7 +36,9 @@ examples:
   edgellm keys list
   edgellm keys remove kitchen                    running services notice at SIGHUP
 """
-NEEDED = "the service needs packages that are not installed (no module {name}): pip install 'edgellm[{extra}]'"
+NEEDED = (
+    "the service needs packages that are not installed (no module {name}): pip install 'edgellm[{extra}]'"
+)
 
 
 def add(commands: Commands) -> None:
@@ -66,13 +68,17 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keys", metavar="FILE", help="file of API keys, made by `edgellm keys add`")
     parser.add_argument("--tls-certificate", metavar="FILE", help="certificate, with its chain, in PEM")
     parser.add_argument("--tls-key", metavar="FILE", help="its private key in PEM, without a password")
-    parser.add_argument("--drain-seconds", type=float, metavar="S", help="to finish answers in at the end (30)")
+    parser.add_argument(
+        "--drain-seconds", type=float, metavar="S", help="to finish answers in at the end (30)"
+    )
     parser.add_argument("--no-page", action="store_false", dest="page", default=None, help="no chat at /")
     parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning, error (info)")
 
 
 def _add_keys(commands: Commands) -> None:
-    parser = command(commands, "keys", "make, list and remove API keys of the service", run_keys, KEYS_EXAMPLES)
+    parser = command(
+        commands, "keys", "make, list and remove API keys of the service", run_keys, KEYS_EXAMPLES
+    )
     parser.add_argument("action", choices=["add", "list", "remove"])
     parser.add_argument("name", metavar="NAME", nargs="?", help="whose key it is")
     parser.add_argument("--limit", type=int, metavar="N", help="requests a minute at most (any number)")

@@ -16,9 +16,7 @@ from edgellm.serve.settings import LimitSettings
 LINGER_SECONDS, LINGER_BYTES = 2.0, 1 << 20
 RETRY_SECONDS = 5
 PROBES = frozenset({"/health", "/ready", "/metrics"})  # answered while the service drains
-POLICY = (
-    b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+POLICY = b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 EVERYWHERE = ((b"x-content-type-options", b"nosniff"),)
 PAGES = (
     *EVERYWHERE,
@@ -105,13 +103,17 @@ class KnownHosts:
     def _against(self, scope: Scope) -> Refusal | None:
         hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
         if len(hosts) != 1 or len(origins) > 1:
-            return Refusal(400, "invalid_host", "a request has one Host header and at most one Origin", close=True)
+            return Refusal(
+                400, "invalid_host", "a request has one Host header and at most one Origin", close=True
+            )
         name = _hostname(f"//{hosts[0]}")
         if self._known is not None and name not in self._known:
             message = f"the service is not known as {hosts[0]!r}: add the name to security.hosts"
             return Refusal(403, "host_not_allowed", message, close=True)
         if origins and urlsplit(origins[0]).netloc.lower() != hosts[0].lower():
-            return Refusal(403, "origin_not_allowed", "pages of other origins may not use the service", close=True)
+            return Refusal(
+                403, "origin_not_allowed", "pages of other origins may not use the service", close=True
+            )
         return None
 
 
@@ -147,10 +149,9 @@ class BoundedBody:
             return await self._app(scope, receive, send)
         if length > self._most:
             return await _linger(self._too_big, receive, send)
-        try:
-            body = await asyncio.wait_for(self._read(receive), self._seconds)
-        except asyncio.TimeoutError:
-            return await self._too_slow.send(send)
+        body: bytes | Refusal | None = self._too_slow
+        with anyio.move_on_after(self._seconds):
+            body = await self._read(receive)
         if isinstance(body, Refusal):
             return await _linger(body, receive, send)
         if body is None:

@@ -47,7 +47,7 @@ class Layer:
     name: Callable[[Place], str]
 
 
-class _Environment(Values, BaseSettings):
+class _Environment(Values, BaseSettings):  # type: ignore[misc]
     """For pydantic-settings, which wants a class of its own; never made."""
 
 
@@ -55,7 +55,8 @@ def load(flags: Mapping[str, object], config: Path | None = None) -> Values:
     """Settings of the service.
 
     `flags`: setting -> value, such as {"queue.most_requests": 10}; "models.backends" and "models.isolated" are said of every
-    model. `config`: the TOML file, else the one that EDGELLM_SERVE_CONFIG names. Raises: ConfigError naming file, variable or flag, the value and what it may be.
+    model. `config`: the TOML file, else the one that EDGELLM_SERVE_CONFIG names.
+    Raises: ConfigError naming file, variable or flag, the value and what it may be.
     """
     layers = [_flags(flags), *_without_flags(config)]
     merged = _merged([layer.table for layer in reversed(layers)])
@@ -67,7 +68,7 @@ def load(flags: Mapping[str, object], config: Path | None = None) -> Values:
     try:
         return Values.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError("; ".join(_told(one, layers) for one in error.errors())) from None
+        raise ConfigError("; ".join(_told(one, layers) for one in _deepest(error))) from None
 
 
 def shown(values: Values) -> Table:
@@ -163,15 +164,24 @@ def _merged(tables: Sequence[Table]) -> Table:
     for table in tables:
         for name, value in table.items():
             below = merged.get(name)
-            both = isinstance(value, dict) and isinstance(below, dict)
-            merged[name] = _merged([below, value]) if both else value
+            if isinstance(value, dict) and isinstance(below, dict):
+                value = _merged([below, value])
+            merged[name] = value
     return merged
+
+
+def _deepest(error: ValidationError) -> list[Any]:
+    """Its mistakes, without what is said of a list because of its entries."""
+    places = [one["loc"] for one in error.errors()]
+    inside = {place[:depth] for place in places for depth in range(len(place))}
+    return [one for one in error.errors() if one["loc"] not in inside]
 
 
 def _told(error: Any, layers: Sequence[Layer]) -> str:
     """One mistake, in the words of the source that made it."""
     place: Place = error["loc"]
-    where = next((layer.name(place) for layer in layers if _holds(layer.table, place)), _dotted(place))
+    said = place[:-1] if error["type"] == "missing" else place
+    where = next((layer.name(place) for layer in layers if _holds(layer.table, said)), _dotted(place))
     if error["type"] == "extra_forbidden":
         *outer, last = place
         return f"{where}: there is no such setting{_meant(str(last), _names(outer))}"
@@ -181,14 +191,13 @@ def _told(error: Any, layers: Sequence[Layer]) -> str:
     return f"{where} is {error['input']!r}: {must}"
 
 
-def _holds(table: object, place: Place) -> bool:
+def _holds(table: Any, place: Place) -> bool:
     for part in place:
-        if isinstance(table, dict) and part in table:
-            table = table[part]
-        elif isinstance(table, (list, tuple)) and isinstance(part, int) and part < len(table):
-            table = table[part]
-        else:
-            return isinstance(table, str) and part == "path"
+        if isinstance(table, str):  # a model that is its path
+            return part == "path"
+        if part not in (table if isinstance(table, dict) else range(len(table))):
+            return False
+        table = table[part]
     return True
 
 

@@ -22,7 +22,12 @@ NOT_HTTP = Refusal(400, "invalid_http", "this is not a valid HTTP/1.1 request", 
 def too_big(limits: LimitSettings) -> Refusal:
     """Of headers."""
     most = f"{limits.header_count} headers and {limits.header_kb} KB of them"
-    return Refusal(431, "headers_too_large", f"the request's headers are too many or too long: at most {most}", close=True)
+    return Refusal(
+        431,
+        "headers_too_large",
+        f"the request's headers are too many or too long: at most {most}",
+        close=True,
+    )
 
 
 def too_slow(limits: LimitSettings) -> Refusal:
@@ -34,7 +39,11 @@ def too_slow(limits: LimitSettings) -> Refusal:
 def too_many(limits: LimitSettings) -> Refusal:
     """Of connections."""
     return Refusal(
-        503, "too_many_connections", f"there are {limits.connections} connections already: come again", 1, close=True
+        503,
+        "too_many_connections",
+        f"there are {limits.connections} connections already: come again",
+        1,
+        close=True,
     )
 
 

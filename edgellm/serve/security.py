@@ -32,7 +32,11 @@ REFUSED_KEPT = 1_024  # keys that argon2 has refused
 MINUTE = 60.0
 CHALLENGE = ((b"www-authenticate", b"Bearer"),)
 MISSING = Refusal(
-    401, "missing_api_key", "there is no API key: send it as Authorization: Bearer elm_...", headers=CHALLENGE, close=True
+    401,
+    "missing_api_key",
+    "there is no API key: send it as Authorization: Bearer elm_...",
+    headers=CHALLENGE,
+    close=True,
 )
 WRONG = Refusal(401, "invalid_api_key", "the API key is not known here", headers=CHALLENGE, close=True)
 NOT_ADMIN = Refusal(
@@ -57,8 +61,13 @@ class Keys:
         """Raises: ConfigError, also for a file without keys."""
         known = {key.id: key for key in keys.read(path)}
         if not known:
-            raise ConfigError(f"{path} has no keys, so that nobody could use the service: edgellm keys add NAME")
+            raise ConfigError(
+                f"{path} has no keys, so that nobody could use the service: edgellm keys add NAME"
+            )
         return cls(known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     async def find(self, text: str) -> Key | Refusal:
         """Whose key a text is. A text that is none costs microseconds, unless it has the id of a key not yet seen."""
@@ -184,7 +193,11 @@ def bearer(scope: Scope) -> str | None:
 
 def _too_many(key: Key, wait: float) -> Refusal:
     return Refusal(
-        429, "rate_limit_exceeded", f"key {key.name} may make {key.limit} requests a minute", int(wait) + 1, close=True
+        429,
+        "rate_limit_exceeded",
+        f"key {key.name} may make {key.limit} requests a minute",
+        int(wait) + 1,
+        close=True,
     )
 
 

@@ -86,7 +86,9 @@ class SecuritySettings(Section):
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     trusted_proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For and -Proto are believed
-    hosts: tuple[str, ...] = ()  # more names that clients may call the service by; on 127.0.0.1 others are refused
+    hosts: tuple[
+        str, ...
+    ] = ()  # more names that clients may call the service by; on 127.0.0.1 others are refused
 
 
 class LogSettings(Section):

@@ -149,28 +149,26 @@ class BoundedBody:
             return await self._app(scope, receive, send)
         if length > self._most:
             return await _linger(self._too_big, receive, send)
-        body: bytes | Refusal | None = self._too_slow
-        with anyio.move_on_after(self._seconds):
-            body = await self._read(receive)
-        if isinstance(body, Refusal):
-            return await _linger(body, receive, send)
+        with anyio.move_on_after(self._seconds) as timed:
+            body, whole = await self._read(receive)
+        if timed.cancelled_caught:
+            return await self._too_slow.send(send)
         if body is None:
             return None
-        return await self._app(scope, _replay(body, receive), send)
+        if len(body) <= self._most:
+            return await self._app(scope, _replay(body, receive), send)
+        return await (self._too_big.send(send) if whole else _linger(self._too_big, receive, send))
 
-    async def _read(self, receive: Receive) -> bytes | Refusal | None:
-        """The whole body; None when the client has gone."""
-        parts, size = [], 0
-        while True:
+    async def _read(self, receive: Receive) -> tuple[bytes | None, bool]:
+        """The body, as far as it may go, and whether that is all; None when the client has gone."""
+        parts, size, more = [], 0, True
+        while more and size <= self._most:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return None
+                return None, True
             parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._most:
-                return self._too_big
-            if not message.get("more_body", False):
-                return b"".join(parts)
+            size, more = size + len(parts[-1]), message.get("more_body", False)
+        return b"".join(parts), not more
 
 
 def _length(scope: Scope) -> int | None:

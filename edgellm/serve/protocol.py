@@ -54,7 +54,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None  # runs while headers are awaited
     _write_timer: asyncio.TimerHandle | None = None  # runs while the client does not read
     _in_head = True
-    _head_bytes = 0
+    _pending = 0  # bytes of headers that are not complete
+    _head_bytes = 0  # as parsed
     _head_count = 0
     _refusal: Refusal = NOT_HTTP
 
@@ -78,11 +79,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing() or self.parser is None:
             return
         if self._in_head:
-            self._head_bytes += len(data)
+            self._pending += len(data)
             if self._head_timer is None:
                 self._await_head()
         super().data_received(data)
-        if self._in_head and self._head_bytes > self.limits.header_kb * KB:
+        if self._in_head and self._pending > self.limits.header_kb * KB:
             self._refuse(too_big(self.limits))
 
     def on_message_begin(self) -> None:
@@ -110,7 +111,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """From here on the application has it."""
-        self._in_head, self._head_bytes = False, 0
+        self._in_head, self._pending = False, 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

@@ -22,7 +22,11 @@ class Process:
     """`edgellm serve` of standin.py; `url` once it listens."""
 
     def __init__(
-        self, *arguments: str, command: tuple[str, ...] = (), close_fds: bool = True, **environment: str
+        self,
+        *arguments: str,
+        command: tuple[str, ...] = (),
+        pass_fds: tuple[int, ...] = (),
+        **environment: str,
     ) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGELLM_SERVE_")}
         self._child = subprocess.Popen(
@@ -31,7 +35,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            close_fds=close_fds,
+            pass_fds=pass_fds,
         )
         self._lines: queue.Queue[str] = queue.Queue()
         self.errors: list[str] = []
@@ -46,6 +50,7 @@ class Process:
     def listening(self) -> Process:
         """Wait for the line that tells where."""
         self.line = self._lines.get(timeout=SECONDS)
+        assert self.line, f"it ended: {''.join(self.errors)}"
         self.url = re.search(r"https?://\S+", self.line)[0]
         return self
 
@@ -68,6 +73,7 @@ class Process:
 def _pass(stream, take) -> None:
     for line in stream:
         take(line)
+    take("")
 
 
 @contextlib.contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 import anyio
@@ -47,31 +48,29 @@ class SafeHeaders:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *added]
+                there = message.get("headers", ())
+                names = {name for name, _ in there}
+                message["headers"] = [*there, *(header for header in added if header[0] not in names)]
             await send(message)
 
         return await self._app(scope, receive, sending)
 
 
-class Draining:
-    """Counts the requests under way; refuses new ones once the service is to end."""
+class Drain:
+    """The requests under way, and whether there are to be no more."""
 
-    def __init__(self, app: App) -> None:
-        self._app, self._running = app, 0
+    def __init__(self) -> None:
+        self.on, self._running = False, 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self.on = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http" or scope["path"] in PROBES:
-            return await self._app(scope, receive, send)
-        if self.on:
-            return await DRAINING.send(send)
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """Count one."""
         self._running += 1
         self._idle.clear()
         try:
-            await self._app(scope, receive, send)
+            yield
         finally:
             self._running -= 1
             if not self._running:
@@ -79,11 +78,25 @@ class Draining:
 
     async def idle(self, seconds: float) -> bool:
         """Wait for the requests under way; whether none is left."""
-        try:
-            await asyncio.wait_for(self._idle.wait(), seconds)
-        except asyncio.TimeoutError:
-            return False
-        return True
+        with anyio.move_on_after(seconds):
+            await self._idle.wait()
+        return not self._running
+
+
+class Draining:
+    """Refuses new requests once the service is to end."""
+
+    def __init__(self, app: App, drain: Drain) -> None:
+        self._app, self._drain = app, drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http" or scope["path"] in PROBES:
+            return await self._app(scope, receive, send)
+        if self._drain.on:
+            return await DRAINING.send(send)
+        with self._drain.request():
+            await self._app(scope, receive, send)
 
 
 class KnownHosts:

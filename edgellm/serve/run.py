@@ -12,15 +12,16 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import uvicorn
+from starlette.middleware import Middleware
 
 from edgellm.errors import EdgeLLMError
-from edgellm.serve import guard, protocol, security, sockets, tls
-from edgellm.serve.guard import Guarded
+from edgellm.serve import protocol, security, sockets, tls
+from edgellm.serve.guard import Guard
 from edgellm.serve.notify import Notifier
 from edgellm.serve.refusals import App
 from edgellm.serve.served import Service
@@ -58,15 +59,14 @@ class Parts:
     """What the process runs."""
 
     service: Callable[[Values], Life]
-    app: Callable[[Life], App]
+    app: Callable[[Life, Sequence[Middleware]], App]  # the middlewares: of the guard
 
 
 def real() -> Parts:
     """The service of this package."""
-    from edgellm.serve.app import create_app
-    from edgellm.serve.service import EdgeService
+    from edgellm.serve import assembly
 
-    return Parts(EdgeService, create_app)
+    return Parts(assembly.service, assembly.app)
 
 
 class Server(uvicorn.Server):
@@ -81,8 +81,9 @@ class Server(uvicorn.Server):
         security.check_exposed(values, address)
         self._tls = tls.of(values.security)
         self._service = parts.service(values)
-        self._guarded = guard.around(parts.app(self._service), values, address, values.security.keys)
-        super().__init__(_config(values, self._guarded, self._tls))
+        self._guard = Guard(values, address)
+        app = parts.app(self._service, self._guard.middlewares())
+        super().__init__(_config(values, app, self._tls))
         self._notifier = Notifier()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
@@ -144,12 +145,12 @@ class Server(uvicorn.Server):
     async def _drain(self) -> None:
         seconds = self._values.drain_seconds
         self._notifier.stopping(seconds + 2 * FINISH_SECONDS)
-        self._guarded.draining.on = True
+        self._guard.drain.on = True
         for server in self.servers:
             server.close()
         try:
             await asyncio.wait_for(self._service.drain(seconds), seconds + FINISH_SECONDS)
-            await self._guarded.draining.idle(FINISH_SECONDS)
+            await self._guard.drain.idle(FINISH_SECONDS)
         except asyncio.TimeoutError:
             log.error("the service did not drain within %g s", seconds + FINISH_SECONDS)
         finally:
@@ -169,7 +170,7 @@ class Server(uvicorn.Server):
     async def _take(self, values: Values) -> None:
         """Keys and certificate first: a broken model must not keep a stolen key alive."""
         security.check_exposed(values, sockets.address(self._bound))
-        self._guarded.gate.reload(values.security.keys)
+        self._guard.admission.reload(values.security.keys)
         if self._tls:
             self._tls.reload()
         for name in KEPT:
@@ -187,10 +188,10 @@ class Server(uvicorn.Server):
             log.error("back ends did not close within %g s", CLOSE_SECONDS)
 
 
-def _config(values: Values, guarded: Guarded, secured: tls.TLS | None) -> uvicorn.Config:
+def _config(values: Values, app: App, secured: tls.TLS | None) -> uvicorn.Config:
     proxies = list(values.security.trusted_proxies)
     return uvicorn.Config(
-        guarded.app,
+        app,
         http=protocol.bounded(values.limits),
         ws="none",
         lifespan="auto",

@@ -25,7 +25,7 @@ from edgellm.serve.refusals import App, Receive, Refusal, Scope, Send
 from edgellm.serve.settings import Values
 
 OPEN = frozenset({"/", "/health", "/ready", "/favicon.ico"})  # for everybody, to look at
-OPEN_FOLDERS = ("/static/",)
+OPEN_FOLDERS = ("/web/",)
 ADMIN = "/admin"
 MOST_WAITING = 8  # keys that wait for argon2
 REFUSED_KEPT = 1_024  # keys that argon2 has refused
@@ -132,12 +132,11 @@ class Rates:
         return 0.0 if taken else (1.0 - left) * MINUTE / key.limit
 
 
-class Gate:
-    """ASGI middleware: lets requests with a key in, and puts its name in `request.state.client`."""
+class Admission:
+    """Who may come in."""
 
-    def __init__(self, app: App, path: Path | None) -> None:
+    def __init__(self, path: Path | None) -> None:
         """`path`: of the keys; None: everybody may do everything. Raises: ConfigError."""
-        self._app = app
         self._keys = Keys.of(path) if path else None
         self._rates = Rates()
 
@@ -145,17 +144,7 @@ class Gate:
         """Take the keys as they are now; on ConfigError the old ones stay."""
         self._keys = Keys.of(path) if path else None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        answer = await self._admitted(scope)
-        if isinstance(answer, Refusal):
-            return await answer.send(send)
-        scope.setdefault("state", {})["client"] = answer
-        return await self._app(scope, receive, send)
-
-    async def _admitted(self, scope: Scope) -> str | Refusal:
+    async def client(self, scope: Scope) -> str | Refusal:
         """The client's name: of its key, empty without one."""
         if self._keys is None or is_open(scope):
             return ""
@@ -169,6 +158,23 @@ class Gate:
             return NOT_ADMIN
         wait = self._rates.take(key)
         return _too_many(key, wait) if wait else key.name
+
+
+class Gate:
+    """ASGI middleware: lets requests with a key in, and puts its name in `request.state.client`."""
+
+    def __init__(self, app: App, admission: Admission) -> None:
+        self._app, self._admission = app, admission
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        answer = await self._admission.client(scope)
+        if isinstance(answer, Refusal):
+            return await answer.send(send)
+        scope.setdefault("state", {})["client"] = answer
+        return await self._app(scope, receive, send)
 
 
 def is_open(scope: Scope) -> bool:

@@ -77,7 +77,7 @@ class Service:
         sys.stderr.write("closed\n")
 
 
-def create_app(service) -> Starlette:
+def create_app(service, middlewares=()) -> Starlette:
     async def completions(request: Request):
         asked = json.loads(await request.body() or b"{}")
 
@@ -113,7 +113,8 @@ def create_app(service) -> Starlette:
             Route("/admin/caches", models),
             Route("/v1/models", models),
             Route("/v1/completions", completions, methods=["POST"]),
-        ]
+        ],
+        middleware=list(middlewares),
     )
 
 

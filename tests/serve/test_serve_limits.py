@@ -13,8 +13,9 @@ import uvicorn
 from process import until
 from standin import Service, create_app
 
-from edgellm.serve import guard, protocol
-from edgellm.serve.limits import Draining
+from edgellm.serve import protocol
+from edgellm.serve.guard import Guard
+from edgellm.serve.limits import Drain, Draining
 from edgellm.serve.settings import LimitSettings, SecuritySettings, Values
 
 LIMITS = LimitSettings(
@@ -39,11 +40,11 @@ class Server:
         values = Values(models=("home-260k",), limits=limits, security=SecuritySettings(hosts=hosts))
         self.service = Service(values)
         self.service._models = ()
-        guarded = guard.around(create_app(self.service), values, "127.0.0.1", None)
+        app = create_app(self.service, Guard(values, "127.0.0.1").middlewares())
         self.bound = socket.create_server(("127.0.0.1", 0))
         self.server = uvicorn.Server(
             uvicorn.Config(
-                guarded.app, http=protocol.bounded(limits), ws="none", log_config=None, timeout_keep_alive=1
+                app, http=protocol.bounded(limits), ws="none", log_config=None, timeout_keep_alive=1
             )
         )
         self._thread = threading.Thread(target=self.server.run, args=([self.bound],), daemon=True)
@@ -361,7 +362,7 @@ def test_a_request_that_has_no_answer_in_time_is_told_so():
         await asyncio.sleep(60)
 
     values = Values(models=("m",), limits=LIMITS.model_copy(update={"request_seconds": 0.05}))
-    transport = httpx.ASGITransport(guard.around(app, values, "127.0.0.1", None).app)
+    transport = httpx.ASGITransport(Guard(values, "127.0.0.1").around(app))
 
     async def main():
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -473,15 +474,16 @@ def test_draining_counts_what_is_under_way():
         async def send(message):
             sent.append(message)
 
-        draining = Draining(app)
+        drain = Drain()
+        draining = Draining(app, drain)
         under_way = asyncio.ensure_future(draining({"type": "http", "path": "/v1/x"}, None, send))
         await begin.wait()
-        draining.on = True
-        assert not await draining.idle(0.01)
+        drain.on = True
+        assert not await drain.idle(0.01)
         await draining({"type": "http", "path": "/v1/x"}, None, send)
         assert sent[0]["status"] == 503
         end.set()
-        assert await draining.idle(10)
+        assert await drain.idle(10)
         await under_way
 
     asyncio.run(main())

@@ -11,7 +11,7 @@ import pytest
 from edgellm.errors import ConfigError, UsageError
 from edgellm.serve import keys, security
 from edgellm.serve.keys import Key
-from edgellm.serve.security import BUSY, MISSING, NOT_ADMIN, WRONG, Gate, Keys, Rates
+from edgellm.serve.security import BUSY, MISSING, NOT_ADMIN, WRONG, Admission, Gate, Keys, Rates
 from edgellm.serve.settings import SecuritySettings, Values
 
 
@@ -225,8 +225,12 @@ def test_one_who_leaves_does_not_take_the_check_along(file):
 
 def test_a_keys_name_is_the_client(file):
     key = keys.add(file, "kitchen")
-    assert ask(lambda app: Gate(app, file), request(authorization=[f"Bearer {key}"])) == ["kitchen"]
-    assert ask(lambda app: Gate(app, file), request(authorization=[f"bearer  {key} "])) == ["kitchen"]
+    assert ask(lambda app: Gate(app, Admission(file)), request(authorization=[f"Bearer {key}"])) == [
+        "kitchen"
+    ]
+    assert ask(lambda app: Gate(app, Admission(file)), request(authorization=[f"bearer  {key} "])) == [
+        "kitchen"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +246,9 @@ def test_a_keys_name_is_the_client(file):
 )
 def test_refused_in_the_shape_of_openai(file, authorization, refusal):
     keys.add(file, "a")
-    ((status, headers, error),) = ask(lambda app: Gate(app, file), request(authorization=authorization))
+    ((status, headers, error),) = ask(
+        lambda app: Gate(app, Admission(file)), request(authorization=authorization)
+    )
     assert status == 401
     assert headers[b"www-authenticate"] == b"Bearer"
     assert error == {
@@ -253,10 +259,10 @@ def test_refused_in_the_shape_of_openai(file, authorization, refusal):
     }
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/static/page.js"])
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/web/page.js"])
 def test_open_without_a_key(file, path):
     keys.add(file, "a")
-    assert ask(lambda app: Gate(app, file), request(path)) == [""]
+    assert ask(lambda app: Gate(app, Admission(file)), request(path)) == [""]
 
 
 @pytest.mark.parametrize(
@@ -270,31 +276,31 @@ def test_open_without_a_key(file, path):
         ("/openapi.json", "GET"),
         ("/live", "GET"),
         ("/", "POST"),
-        ("/static/../admin", "GET"),
+        ("/web/../admin", "GET"),
         ("//health", "GET"),
-        ("/staticx", "GET"),
+        ("/webx", "GET"),
         ("/HEALTH", "GET"),
     ],
 )
 def test_everything_else_needs_a_key(file, path, method):
     keys.add(file, "a")
-    assert ask(lambda app: Gate(app, file), request(path, method=method))[0][0] == 401
+    assert ask(lambda app: Gate(app, Admission(file)), request(path, method=method))[0][0] == 401
 
 
 def test_administration_needs_an_administrators_key(file):
     plain, admin = keys.add(file, "plain"), keys.add(file, "boss", admin=True)
     scopes = [request("/admin/caches", [f"Bearer {key}"]) for key in (plain, admin)]
-    (status, _, error), client = ask(lambda app: Gate(app, file), *scopes)
+    (status, _, error), client = ask(lambda app: Gate(app, Admission(file)), *scopes)
     assert (status, error["code"], client) == (403, NOT_ADMIN.code, "boss")
 
 
 def test_without_a_file_nothing_needs_a_key():
-    assert ask(lambda app: Gate(app, None), request("/v1/models"), request("/admin/x")) == ["", ""]
+    assert ask(lambda app: Gate(app, Admission(None)), request("/v1/models"), request("/admin/x")) == ["", ""]
 
 
 def test_a_limit_a_minute(file):
     key = keys.add(file, "slow", limit=2)
-    got = ask(lambda app: Gate(app, file), *[request(authorization=[f"Bearer {key}"])] * 3)
+    got = ask(lambda app: Gate(app, Admission(file)), *[request(authorization=[f"Bearer {key}"])] * 3)
     assert got[:2] == ["slow", "slow"]
     status, headers, error = got[2]
     assert (status, headers[b"retry-after"], error["type"]) == (429, b"30", "rate_limit_error")
@@ -326,13 +332,14 @@ def test_reload_takes_new_keys_and_forgets_old_ones(file):
         got.append(message.get("status"))
 
     async def main():
-        gate = Gate(app, file)
+        admission = Admission(file)
+        gate = Gate(app, admission)
         await gate(request(authorization=[f"Bearer {old}"]), None, send)
         keys.remove(file, "old")
         with pytest.raises(ConfigError):
-            gate.reload(file)
+            admission.reload(file)
         new = keys.add(file, "new")
-        gate.reload(file)
+        admission.reload(file)
         await gate(request(authorization=[f"Bearer {new}"]), None, send)
         await gate(request(authorization=[f"Bearer {old}"]), None, send)
 

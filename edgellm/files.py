@@ -15,10 +15,10 @@ CHUNK = 1 << 20
 
 
 @contextlib.contextmanager
-def new_file(path: Path) -> Iterator[BinaryIO]:
+def new_file(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """Yield a temporary file beside `path`; it replaces `path` when the block ends, and vanishes when it raises.
 
-    A reader sees the old file or the whole new one, also after a power cut.
+    A reader sees the old file or the whole new one, also after a power cut. At no time is it open to more than `mode` says.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -27,7 +27,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, mode)
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -35,9 +35,9 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Replace `path` by `data`, as `new_file` does."""
-    with new_file(path) as file:
+    with new_file(path, mode) as file:
         file.write(data)
 
 

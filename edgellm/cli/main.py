@@ -23,6 +23,7 @@ from edgellm.cli import (
     models,
     prune,
     quantize,
+    serve,
     synth,
     teacher,
 )
@@ -45,6 +46,8 @@ examples:
   edgellm report out/zu3                                     costs, cycles, timelines, roofline: one HTML page
   edgellm bench home-260k                                    latency and throughput of the back ends here
   edgellm bundle out/zu3 -o home-260k-aup-zu3.edgellm        model and accelerator in one file
+  edgellm serve home-260k                                    OpenAI's API over HTTP, and a chat
+  edgellm keys add kitchen                                   an API key of the service
   edgellm board out/zu3                                      the PYNQ driver on a simulated board
   edgellm doctor                                             what works here, and why not
 """
@@ -76,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
         fifos,
         synth,
         bench,
+        serve,
         demo,
         doctor,
     ):

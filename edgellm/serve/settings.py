@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -22,7 +22,9 @@ class ModelSettings(Section):
 
     path: str  # name, folder, design folder or bundle
     name: str = ""  # what clients call it; empty: its own name
-    backends: tuple[str, ...] = ("auto",)  # one worker each; a name may come several times
+    backends: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "auto",
+    )  # one worker each; a name may come several times
     isolated: bool = False  # each worker in a process of its own
     truncate: Literal["error", "left", "middle"] = "error"  # prompts that are too long
     history: Literal["error", "last"] = (
@@ -30,6 +32,12 @@ class ModelSettings(Section):
     )
     filters: tuple[dict[str, Any], ...] = ()  # of prompts, as in runtime/chains.py
     post: tuple[dict[str, Any], ...] = ()  # of answers
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, value: object) -> object:
+        """A text is the path of a model that needs no more said."""
+        return {"path": value} if isinstance(value, str) else value
 
 
 class QueueSettings(Section):
@@ -56,11 +64,16 @@ class CacheSettings(Section):
 
 
 class LimitSettings(Section):
-    """What one client may send."""
+    """What one client may send, and how slow it may be."""
 
     body_kb: Count = 256
-    header_kb: Count = 16
     body_seconds: Seconds = 10.0  # to send it in
+    header_kb: Count = 16
+    header_count: Count = 64
+    header_seconds: Seconds = 10.0  # to send them in, from the connection or the first byte on
+    keep_alive_seconds: Seconds = 75.0  # an idle connection is kept
+    write_seconds: Seconds = 30.0  # a client that reads nothing for so long is cut off
+    request_seconds: Seconds = 600.0  # from a request's body to the end of its answer
     connections: Count = 1_000
     choices: Count = 8  # n
     prompts: Count = 32  # in one request
@@ -72,7 +85,10 @@ class SecuritySettings(Section):
     keys: Path | None = None  # file of hashed API keys; needed to listen beyond this machine
     tls_certificate: Path | None = None
     tls_key: Path | None = None
-    trusted_proxies: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For and -Proto are believed
+    hosts: tuple[
+        str, ...
+    ] = ()  # more names that clients may call the service by; on 127.0.0.1 others are refused
 
 
 class LogSettings(Section):
@@ -81,6 +97,16 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
     traces: str = ""  # OTLP endpoint (http); empty: none
+
+
+class RaySettings(Section):
+    """`edgellm serve --ray`: how many copies of the service a Ray cluster runs."""
+
+    address: str = ""  # of a running cluster; empty: a new one on this machine
+    least_replicas: Count = 1
+    most_replicas: Count = 4
+    target_requests: Count = 16  # under way in a replica, on average: more start replicas, fewer stop them
+    cpus: Annotated[float, Field(gt=0)] = 1.0  # of a replica
 
 
 class Values(Section):
@@ -96,3 +122,4 @@ class Values(Section):
     limits: LimitSettings = LimitSettings()
     security: SecuritySettings = SecuritySettings()
     log: LogSettings = LogSettings()
+    ray: RaySettings = RaySettings()

@@ -22,6 +22,7 @@ class Order:
     request_id: str = ""
     arrived: float = field(default_factory=time.monotonic)  # s, of the monotonic clock
     tokens: tuple[int, ...] = ()  # the answer's first tokens, when another worker made them
+    deadline: float | None = None  # s from `arrived`, where `params` name none
 
     @property
     def most_tokens(self) -> int | None:
@@ -30,7 +31,7 @@ class Order:
 
     def left(self) -> float | None:
         """Seconds to the deadline; None without one."""
-        deadline = self.params.deadline
+        deadline = self.params.deadline or self.deadline
         return None if deadline is None else self.arrived + deadline - time.monotonic()
 
 
@@ -91,6 +92,7 @@ class WorkerState:
     queued: int = 0  # in its engine
     cached: int = 0  # tokens in its prefix cache
     failures: tuple[str, ...] = ()  # why back ends were given up
+    lost: bool = False  # not alive, and several tries to open it again have failed
 
 
 def ended(order: Order, end: End, first_token: float | None, infos: Sequence[TokenInfo]) -> Ended:

@@ -32,6 +32,11 @@ class LocalWorker:
         """Of the device in use."""
         return self._llm.engine.device.traits.slots
 
+    @property
+    def turns(self) -> int:
+        """Rounds of the engine so far."""
+        return self._llm.asynchronous().turns
+
     async def stream(self, order: Order) -> AsyncGenerator[Portion, None]:
         """Portions as they come."""
         if self._closed:

@@ -15,6 +15,7 @@ class AsyncEngine:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.turns = 0  # of the wheel; none for long, with answers in slots, means that the device hangs
         self._work = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._turn, name="edgellm-engine", daemon=True)
@@ -72,3 +73,4 @@ class AsyncEngine:
             self._work.clear()
             while not self._closing and (self.engine.busy or self.engine.queued):
                 self.engine.pump()
+                self.turns += 1

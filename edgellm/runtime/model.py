@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 from edgellm import manifest, prompt
@@ -29,6 +31,13 @@ class Model:
         self.tokenizer = Tokenizer.from_file(folder / TOKENIZER)
         self.stop_ids = frozenset(self.manifest.stop_ids)
         self.context = self.manifest.context
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that answers depend on: the files, the architecture, the stop ids, how prompts are put."""
+        own, files = self.manifest, sorted((name, entry.sha256) for name, entry in self.manifest.files.items())
+        parts = [files, sorted(own.arch.items()), own.stop_ids, own.prompt.template, own.prompt.normalise]
+        return hashlib.sha256(json.dumps([*parts, own.numerics_version]).encode()).hexdigest()
 
     @property
     def vocab(self) -> int:

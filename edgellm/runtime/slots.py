@@ -76,7 +76,7 @@ class SlotTable:
         """The slot with most of the prompt's first tokens, how many, at least a block of them, and the keys of these."""
         keys: list[int] = []
         holders: set[int] = set()
-        for key in _keys(prompt):
+        for key in block_keys(prompt):
             found = self._index.get(key)
             if not found:
                 break
@@ -106,7 +106,7 @@ class SlotTable:
         """More tokens of a busy slot are in its cache."""
         held = self._slots[slot]
         held.tokens.extend(tokens)
-        self._hold(slot, _keys(held.tokens, len(held.keys), held.keys[-1] if held.keys else 0))
+        self._hold(slot, block_keys(held.tokens, len(held.keys), held.keys[-1] if held.keys else 0))
 
     def release(self, slot: int) -> None:
         """A slot is free; what it was fed stays."""
@@ -140,7 +140,7 @@ class SlotTable:
             self._index[key].add(index)
 
 
-def _keys(tokens: Sequence[int], first: int = 0, key: int = 0) -> Iterator[int]:
+def block_keys(tokens: Sequence[int], first: int = 0, key: int = 0) -> Iterator[int]:
     """Chained hashes of the whole blocks from block `first` on."""
     for start in range(first * BLOCK, len(tokens) - BLOCK + 1, BLOCK):
         key = hash((key, *tokens[start : start + BLOCK]))

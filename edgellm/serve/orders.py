@@ -94,6 +94,7 @@ class WorkerState:
     queued: int = 0  # in its engine
     cached: int = 0  # tokens in its prefix cache
     failures: tuple[str, ...] = ()  # why back ends were given up
+    lost: bool = False  # not alive, and several tries to open it again have failed
 
 
 def ended(order: Order, end: End, first_token: float | None, infos: Sequence[TokenInfo]) -> Ended:

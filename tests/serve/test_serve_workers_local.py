@@ -61,6 +61,21 @@ def test_tokens_from_any_point_on(worker, options):
     closing(worker, main())
 
 
+@pytest.mark.parametrize(
+    ("prompt", "options", "reason"), [(4, {"max_tokens": 7}, "length"), (250, {}, "context")]
+)
+def test_nothing_comes_behind_all_of_the_tokens(worker, prompt, options, reason):
+    order = Order((5,) * prompt, Params.of({"temperature": 8.0, **options}))
+
+    async def main():
+        tokens, _, end = await collect(worker, order)
+        assert (len(tokens), end.finish_reason) == (7, reason)
+        rest, _, end = await collect(worker, replace(order, tokens=tuple(tokens)))
+        assert (rest, end.finish_reason) == ([], reason)
+
+    closing(worker, main())
+
+
 def test_a_deadline_counts_from_the_arrival(worker):
     order = Order((1, 2), Params(deadline=5.0))
     late = replace(order, arrived=order.arrived - 6)

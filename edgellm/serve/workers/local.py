@@ -32,6 +32,11 @@ class LocalWorker:
         """Of the device in use."""
         return self._llm.engine.device.traits.slots
 
+    @property
+    def turns(self) -> int:
+        """Rounds of the engine so far."""
+        return self._llm.asynchronous().turns
+
     async def stream(self, order: Order) -> AsyncGenerator[Portion, None]:
         """Portions as they come."""
         if self._closed:
@@ -40,7 +45,11 @@ class LocalWorker:
         if left is not None and left <= 0:
             yield Portion((), end=End(EXPIRED, self.backend))
             return
-        request, chooser = self._llm.request(list(order.prompt), replace(order.params, deadline=left))
+        if reason := self._ended(order):
+            yield Portion((), end=End(reason, self.backend))
+            return
+        request, chooser = self._llm.request(list(order.prompt), order.params)
+        request = replace(request, deadline=left)
         answer, portions = self._llm.asynchronous().start(request, order.tokens, order.whole)
         shown = 0
         try:
@@ -51,6 +60,12 @@ class LocalWorker:
         finally:
             await portions.aclose()
         yield Portion((), end=_end(answer, chooser))
+
+    def _ended(self, order: Order) -> str | None:
+        """Why there are no tokens behind those of the order, where their number says so."""
+        if order.most_tokens is not None and len(order.tokens) >= order.most_tokens:
+            return "length"
+        return "context" if len(order.prompt) + len(order.tokens) > self._llm.context else None
 
     def state(self) -> WorkerState:
         """How it is."""

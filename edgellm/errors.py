@@ -30,7 +30,8 @@ EdgeLLMError
  │   ├─ Deadlock
  │   └─ Deviation              hardware and golden model differ: carries node, token, channel, expected, got
  ├─ ServiceError
- │   └─ Overloaded             no room in the queue now: says when to come again
+ │   ├─ Overloaded             no room in the queue now: says when to come again
+ │   └─ StoreFailed            kept answers cannot be read or written; requests go on without them
  └─ BackendError
      ├─ BackendUnavailable     not installed or no device: says what to install
      ├─ BackendFailed
@@ -183,6 +184,10 @@ class Overloaded(ServiceError):
     def __init__(self, message: str, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class StoreFailed(ServiceError):
+    """Where answers are kept cannot be used now. No request fails by it."""
 
 
 class BackendError(EdgeLLMError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from dataclasses import replace
 
@@ -20,8 +21,9 @@ class Flights:
     generated without a deadline: each listener has its own.
     """
 
-    def __init__(self, inner: Source) -> None:
-        self._inner = inner
+    def __init__(self, inner: Source, deadline: float | None = None) -> None:
+        """`deadline`: seconds that a listener without one of its own waits at most."""
+        self._inner, self._deadline = inner, deadline
         self._flying: dict[Hashable, _Flight] = {}
 
     async def stream(self, order: Order) -> AsyncGenerator[Portion, None]:
@@ -35,6 +37,8 @@ class Flights:
                 await portions.aclose()
             return
         left = order.left()
+        if left is None and self._deadline is not None:
+            left = replace(order, deadline=self._deadline).left()
         if left is not None and left <= 0:
             yield Portion((), end=End(DEADLINE, ""))
             return
@@ -171,8 +175,7 @@ def _merged(portions: Sequence[Portion]) -> Portion:
 
 
 def _without_deadline(order: Order) -> Order:
-    return (
-        order
-        if order.params.deadline is None
-        else replace(order, params=replace(order.params, deadline=None))
+    params = order.params
+    return replace(
+        order, params=params if params.deadline is None else replace(params, deadline=None), deadline=math.inf
     )

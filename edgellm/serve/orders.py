@@ -22,6 +22,7 @@ class Order:
     request_id: str = ""
     arrived: float = field(default_factory=time.monotonic)  # s, of the monotonic clock
     tokens: tuple[int, ...] = ()  # the answer's first tokens, when another worker made them
+    deadline: float | None = None  # s from `arrived`, where `params` name none
     keep: bool = True  # whether somebody may ask for it again; not where the service drew the seed by chance
 
     @property
@@ -31,7 +32,7 @@ class Order:
 
     def left(self) -> float | None:
         """Seconds to the deadline; None without one."""
-        deadline = self.params.deadline
+        deadline = self.params.deadline or self.deadline
         return None if deadline is None else self.arrived + deadline - time.monotonic()
 
 
@@ -76,6 +77,10 @@ class Worker(Source, Protocol):
 
     def state(self) -> WorkerState:
         """How it is; never waits."""
+        ...
+
+    async def clear_cache(self) -> None:
+        """Forget every cached prefix. Raises: BackendFailed."""
         ...
 
     async def close(self) -> None:

@@ -1,1 +1,1 @@
-"""The routes of the service."""
+"""What clients see: OpenAI's routes and errors, intents, and what a supervisor asks."""

@@ -139,7 +139,7 @@ class SqliteStore:
         await self._tidy(writer)
 
     async def _tidy(self, writer: aiosqlite.Connection) -> None:
-        await writer.execute_fetchall(f"PRAGMA incremental_vacuum({PAGES_BACK})")
+        await writer.executescript(f"PRAGMA incremental_vacuum({PAGES_BACK})")
         self._held = await _figures(writer)
 
     async def _connections(self) -> Pair:

@@ -33,6 +33,8 @@ EdgeLLMError
  │   ├─ BadRequest             a field that cannot be meant: carries its name
  │   ├─ DeadlinePassed         before the answer's first token
  │   └─ Overloaded             no room in the queue now: says when to come again
+ │   ├─ Overloaded             no room in the queue now: says when to come again
+ │   └─ StoreFailed            kept answers cannot be read or written; requests go on without them
  └─ BackendError
      ├─ BackendUnavailable     not installed or no device: says what to install
      ├─ BackendFailed
@@ -197,6 +199,10 @@ class Overloaded(ServiceError):
     def __init__(self, message: str, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class StoreFailed(ServiceError):
+    """Where answers are kept cannot be used now. No request fails by it."""
 
 
 class BackendError(EdgeLLMError):

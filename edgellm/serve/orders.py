@@ -80,6 +80,10 @@ class Worker(Source, Protocol):
         """How it is; never waits."""
         ...
 
+    async def clear_cache(self) -> None:
+        """Forget every cached prefix. Raises: BackendFailed."""
+        ...
+
     async def close(self) -> None:
         """Free everything; answers that are not done end with BackendFailed. A second call does nothing."""
         ...

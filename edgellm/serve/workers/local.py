@@ -74,6 +74,10 @@ class LocalWorker:
             not self._closed, engine.busy, engine.queued, engine.cached, tuple(engine.failures)
         )
 
+    async def clear_cache(self) -> None:
+        """Forget every cached prefix, when the device is between two polls."""
+        await asyncio.to_thread(self._llm.engine.clear_cache)
+
     async def close(self) -> None:
         """Close the LLM, whose device may take a moment."""
         self._closed = True

@@ -1,0 +1,181 @@
+"""Orders for the same answer at the same time fly together: it is generated once, and everybody gets all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from dataclasses import replace
+
+from edgellm.errors import BackendFailed
+from edgellm.serve.cache.keys import canonical
+from edgellm.serve.orders import End, Order, Portion, Source
+
+DEADLINE, SHARED = "deadline", "shared"
+
+
+class Flights:
+    """See `orders.Source`.
+
+    Who comes later gets what there is, then the rest as it comes. The answer goes on as long as somebody listens. It is
+    generated without a deadline: each listener has its own.
+    """
+
+    def __init__(self, inner: Source, deadline: float | None = None) -> None:
+        """`deadline`: seconds that a listener without one of its own waits at most."""
+        self._inner, self._deadline = inner, deadline
+        self._flying: dict[Hashable, _Flight] = {}
+
+    async def stream(self, order: Order) -> AsyncGenerator[Portion, None]:
+        """Portions of the answer; several that came at once are one."""
+        if not order.keep or order.tokens:  # nobody else asks for that
+            portions = self._inner.stream(order)
+            try:
+                async for portion in portions:
+                    yield portion
+            finally:
+                await portions.aclose()
+            return
+        left = order.left()
+        if left is None and self._deadline is not None:
+            left = replace(order, deadline=self._deadline).left()
+        if left is not None and left <= 0:
+            yield Portion((), end=End(DEADLINE, ""))
+            return
+        listener = _Listener(self._flight(order), left)
+        try:
+            while (news := await listener.next()) is not None:
+                yield news
+        finally:
+            await listener.leave()
+
+    def _flight(self, order: Order) -> _Flight:
+        """The one with this answer; a new one where there is none."""
+        key = (order.prompt, canonical(order.params), order.params.max_tokens, order.params.priority)
+        flight = self._flying.get(key)
+        if flight is None:
+            flight = self._flying[key] = _Flight(lambda: self._flying.pop(key))
+            flight.take_off(self._inner.stream(_without_deadline(order)))
+        return flight
+
+
+class _Flight:
+    """An answer that is being generated, and who waits for more of it."""
+
+    def __init__(self, landed: Callable[[], object]) -> None:
+        """`landed` is called once, when nobody can join any more."""
+        self.portions: list[Portion] = []
+        self.error: Exception | None = None
+        self.over = False
+        self.listeners = 0
+        self.waiting: list[asyncio.Future[None]] = []
+        self._landed = landed
+        self._task: asyncio.Task[None] | None = None
+
+    def take_off(self, source: AsyncGenerator[Portion, None]) -> None:
+        """Begin; in the context of the caller, whose request it is."""
+        self._task = asyncio.create_task(self._fly(source), name="edgellm-flight")
+
+    async def _fly(self, source: AsyncGenerator[Portion, None]) -> None:
+        try:
+            async for portion in source:
+                self.portions.append(portion)
+                if portion.end is not None:
+                    self._land()
+                elif self.waiting:
+                    self._tell()
+        except Exception as error:
+            self.error = error
+        except asyncio.CancelledError:
+            self.error = BackendFailed("the answer was cancelled")  # for who should still be listening
+            raise
+        finally:
+            self._land()
+            await source.aclose()
+
+    async def cancel(self) -> None:
+        """End it, since nobody listens any more."""
+        self._land()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _land(self) -> None:
+        if not self.over:
+            self.over = True
+            self._landed()
+        self._tell()
+
+    def _tell(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for news in waiting:
+            if not news.done():
+                news.set_result(None)
+
+
+class _Listener:
+    """Who wants an answer, from its beginning."""
+
+    def __init__(self, flight: _Flight, left: float | None) -> None:
+        """`left`: seconds to its deadline, if there is one."""
+        self._flight, self._seen, self._ended, self._late = flight, 0, False, False
+        self._joined = flight.listeners > 0
+        self._news: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer = None if left is None else self._loop.call_later(left, self._expire)
+        flight.listeners += 1
+
+    async def next(self) -> Portion | None:
+        """What is new, as soon as there is something; None behind the end. Raises: what the source raised."""
+        flight = self._flight
+        while not self._ended:
+            if self._seen < len(flight.portions):
+                return self._take()
+            if flight.over:
+                self._ended = True
+                if flight.error is not None:
+                    raise flight.error
+            elif self._late:
+                self._ended = True
+                return Portion((), end=End(DEADLINE, ""))
+            else:
+                self._news = self._loop.create_future()
+                flight.waiting.append(self._news)
+                await self._news
+        return None
+
+    async def leave(self) -> None:
+        """Stop listening; the last one ends the answer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._flight.listeners -= 1
+        if self._flight.listeners == 0 and not self._flight.over:
+            await self._flight.cancel()
+
+    def _take(self) -> Portion:
+        """All that is new, as one portion."""
+        new = self._flight.portions[self._seen :]
+        self._seen += len(new)
+        portion = new[0] if len(new) == 1 else _merged(new)
+        if portion.end is None:
+            return portion
+        self._ended = True
+        return portion._replace(end=replace(portion.end, origin=SHARED)) if self._joined else portion
+
+    def _expire(self) -> None:
+        self._late = True
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+
+def _merged(portions: Sequence[Portion]) -> Portion:
+    tokens = [token for portion in portions for token in portion.tokens]
+    infos = [info for portion in portions for info in portion.infos]
+    return Portion(tokens, infos, portions[-1].end)
+
+
+def _without_deadline(order: Order) -> Order:
+    params = order.params
+    return replace(
+        order, params=params if params.deadline is None else replace(params, deadline=None), deadline=math.inf
+    )

@@ -49,8 +49,9 @@ class Broadcast:
                     self._look()
                 self._latest = self._tell()
                 self._wake()
-        finally:
+        except Exception:
             asyncio.get_running_loop().call_soon(self._wake)  # when the task is done, which they look at
+            raise
 
     def _wake(self) -> None:
         """Let all who wait go on; who waits from now on waits for the next news."""

@@ -32,6 +32,7 @@ class Readiness:
 
     ready: bool
     reasons: list[str] = field(default_factory=list)
+    draining: bool = False  # the service ends: streams without an end of their own should
 
 
 class Service(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
@@ -17,7 +18,6 @@ from edgellm.serve.orders import Worker
 from edgellm.serve.served import Served, Service
 
 NEVER_STORED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-STARTED = time.time()
 LOOKED_BACK = 1.0  # s
 
 
@@ -74,7 +74,7 @@ class Snapshot(BaseModel):
     """The service at a moment."""
 
     version: str
-    started: float = Field(description="unix time of this process, s")
+    started: float = Field(description="unix time since when it serves, s")
     time: float = Field(description="unix time, s")
     ready: bool
     reasons: list[str] = Field(description="what is against it")
@@ -110,7 +110,7 @@ class Picture:
     """Takes snapshots of a service."""
 
     def __init__(self, service: Service) -> None:
-        self._service = service
+        self._service, self._started = service, time.time()
         self.occupancy = Occupancy(service)
 
     def snapshot(self) -> Snapshot:
@@ -118,7 +118,7 @@ class Picture:
         readiness, values = self._service.readiness(), self._service.values
         return Snapshot(
             version=__version__,
-            started=STARTED,
+            started=self._started,
             time=time.time(),
             ready=readiness.ready,
             reasons=readiness.reasons,
@@ -174,15 +174,8 @@ def _activity(recorder: Recorder) -> Activity:
     )
 
 
-def _never() -> bool:
-    return False
-
-
-def live_router(service: Service, ending: Callable[[], bool] = _never, interval: float = 1.0) -> APIRouter:
-    """Routes `/live` and `/live/events`. The events end when `ending` says that the service stops.
-
-    `interval`: seconds between events.
-    """
+def live_router(service: Service, interval: float = 1.0) -> APIRouter:
+    """Routes `/live` and `/live/events`, with so many seconds between events, which end when the service is drained."""
     router, picture = APIRouter(tags=["live"]), Picture(service)
     broadcast = Broadcast(picture.occupancy.look, picture.event, interval)
 
@@ -199,18 +192,15 @@ def live_router(service: Service, ending: Callable[[], bool] = _never, interval:
     )
     async def events() -> StreamingResponse:
         return StreamingResponse(
-            _until(broadcast, ending), headers=NEVER_STORED, media_type="text/event-stream"
+            _until_drained(broadcast, service), headers=NEVER_STORED, media_type="text/event-stream"
         )
 
     return router
 
 
-async def _until(broadcast: Broadcast, ending: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
-    news = broadcast.watch()
-    try:
+async def _until_drained(broadcast: Broadcast, service: Service) -> AsyncGenerator[bytes, None]:
+    async with aclosing(broadcast.watch()) as news:
         async for event in news:
             yield event
-            if ending():
+            if service.readiness().draining:
                 break
-    finally:
-        await news.aclose()

@@ -41,9 +41,9 @@ function take(chunk, figures, onText) {
     figures.first ??= (performance.now() - figures.sent) / 1000;
     onText(choice.delta.content);
   }
-  if (choice?.finish_reason) figures.reason = choice.finish_reason;
+  if (choice?.finish_reason) figures.reason = choice.edgellm?.finish_reason ?? choice.finish_reason;
+  if (choice?.edgellm) figures.own = choice.edgellm;
   if (chunk.usage) figures.usage = chunk.usage;
-  if (chunk.edgellm) figures.server = chunk.edgellm;
 }
 
 function settle(figures) {
@@ -52,16 +52,16 @@ function settle(figures) {
 }
 
 /** What is told of an answer, a phrase each. The server's clock counts where it tells, else this page's. */
-export function facts({ usage, server = {}, first, total, reason }) {
+export function facts({ usage, own, first, total, reason }) {
   const tokens = usage?.completion_tokens;
-  const seconds = server.total ?? total;
-  const begun = server.first_token ?? first;
+  const seconds = own?.timings?.total ?? total;
+  const begun = own?.timings?.first_token ?? first;
   return [
     tokens !== undefined && several(tokens, "token"),
     tokens > 0 && seconds > 0 && `${count(tokens / seconds)} tokens/s`,
     begun !== undefined && `first token after ${duration(begun)}`,
-    server.backend,
-    usage && origin(server.origin, usage),
+    own?.backend,
+    usage && origin(own?.origin, usage),
     ENDS[reason],
   ].filter(Boolean);
 }

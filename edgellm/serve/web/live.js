@@ -5,6 +5,7 @@ import { count, duration, percent, several } from "./format.js";
 import { AGAIN, askForKey, call } from "./server.js";
 
 const SILENCE = 6000; // ms without an event after which the connection counts as lost
+const SOON = 0.2; // s
 const LONGEST = 15; // s between attempts
 const RATE = 5; // s that the rate is the mean of
 const MOST_CELLS = 64;
@@ -30,10 +31,10 @@ function put(element, text) {
 
 /** Follows the events for ever. `onNews` gets snapshots, `onLost` why there are none. */
 export async function follow(onNews, onLost) {
-  let wait = 1;
+  let wait = 0; // the first attempt behind a connection that worked is at once, and nobody is told of it
   for (;;) {
     const problem = await once((snapshot) => {
-      wait = 1;
+      wait = 0;
       onNews(snapshot);
     }).catch((error) => error);
     if (problem?.kind === "key" && (await askForKey(problem.message))) continue;
@@ -41,9 +42,9 @@ export async function follow(onNews, onLost) {
       await shown();
       continue;
     }
-    onLost(problem);
-    await rest(problem?.kind === "key" ? Infinity : wait);
-    wait = Math.min(2 * wait, LONGEST);
+    if (wait || problem?.kind) onLost(problem);
+    await rest(problem?.kind === "key" ? Infinity : Math.max(wait, SOON));
+    wait = Math.min(Math.max(2 * wait, 1), LONGEST);
   }
 }
 

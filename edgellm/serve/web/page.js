@@ -9,6 +9,7 @@ const NARROW = matchMedia("(max-width: 60rem)");
 const MOST_STOPS = 4; // OpenAI's limit
 const SHOWN = 8000; // ms that good news stay
 const LOST = "The connection to the server is lost.";
+const UNKNOWN = "The server has not told yet which models it has.";
 
 const find = (id) => document.getElementById(id);
 const message = find("message");
@@ -60,6 +61,10 @@ function submit() {
     message.focus();
     return;
   }
+  if (!find("model").value) {
+    notify(`${UNKNOWN} The message stays in its field.`, "Try now", again);
+    return;
+  }
   if (!find("composer").checkValidity()) {
     find("parameters").open = true;
     find("composer").reportValidity();
@@ -96,6 +101,8 @@ function notify(words, action, onAction) {
   announce(words);
 }
 
+const again = () => window.dispatchEvent(new Event(AGAIN));
+
 function quiet() {
   if (find("banner").contains(document.activeElement)) message.focus();
   find("banner").hidden = true;
@@ -109,6 +116,7 @@ function showStatus(state, words) {
 /** A snapshot on the page, of the model that is chosen. */
 function show(news) {
   const model = news.models.find((one) => one.name === find("model").value) ?? news.models[0];
+  if (!news.ready || !model) showStatus("bad", `not ready: ${news.reasons.join("; ") || "no reason given"}`);
   if (!model) return;
   find("empty-title").textContent = `Say something to ${model.name}`;
   find("empty-text").textContent = model.description;
@@ -116,13 +124,12 @@ function show(news) {
   const backends = [...new Set(model.workers.filter((one) => one.alive).map((one) => one.backend))].join(", ");
   const rate = model.activity ? ` · ${count(rateOf(model.activity))} tokens/s` : "";
   if (news.ready) showStatus("ready", `${backends || "no back end"}${rate}`);
-  else showStatus("bad", `not ready: ${news.reasons.join("; ") || "no reason given"}`);
 }
 
 function onNews(news) {
-  if (lost) {
-    const again = snapshot && news.started !== snapshot.started;
-    notify(again ? "The server was started again and is back." : "The server is back.", "Close", quiet);
+  const anew = snapshot !== null && news.started !== snapshot.started;
+  if (lost || anew) {
+    notify(anew ? "The server was started again and is back." : "The server is back.", "Close", quiet);
     setTimeout(() => lost || quiet(), SHOWN);
   }
   lost = false;
@@ -133,7 +140,6 @@ function onNews(news) {
 }
 
 function onLost(problem) {
-  const again = () => window.dispatchEvent(new Event(AGAIN));
   showStatus("bad", "not connected");
   document.body.classList.add("stale");
   if (problem?.kind === "key") notify(problem.message, "Give a key", again);

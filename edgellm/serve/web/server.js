@@ -51,7 +51,7 @@ async function problem(response, key) {
   }
   if (status === 503) return new Problem("busy", `The server is not ready. ${said}`.trim());
   if (status < 500) return new Problem("refused", said || `The server refuses the request (status ${status}).`);
-  return new Problem("broken", `Something failed in the server. ${said}`.trim());
+  return new Problem("broken", said || "Something failed in the server.");
 }
 
 let asking = null;

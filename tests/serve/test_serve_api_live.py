@@ -60,7 +60,12 @@ def test_live_tells_of_the_service(site):
 def test_live_tells_of_each_worker(site):
     site.service.workers[1].now = WorkerState(False, 2, 1, 640, ("fpga: no interrupt in 2 s",))
     first, second = live(site)["models"][0]["workers"]
-    assert (first["name"], first["backend"], first["slots"], first["alive"]) == ("native-0", "native", 4, True)
+    assert (first["name"], first["backend"], first["slots"], first["alive"]) == (
+        "native-0",
+        "native",
+        4,
+        True,
+    )
     assert second == {
         "name": "fpga-0",
         "backend": "fpga",
@@ -184,12 +189,12 @@ def test_nobody_looks_while_nobody_watches(site):
 
 def test_events_end_when_the_service_is_drained(site):
     async def main(base):
-        async with httpx.AsyncClient(base_url=base, timeout=LIMIT) as client:
-            async with client.stream("GET", "/live/events") as response:
-                lines = response.aiter_lines()
-                await anext(lines)
-                site.service.ready = Readiness(False, ["the service ends"], draining=True)
-                return [line async for line in lines if line]
+        whole = httpx.AsyncClient(base_url=base, timeout=LIMIT)
+        async with whole as client, client.stream("GET", "/live/events") as response:
+            lines = response.aiter_lines()
+            await anext(lines)
+            site.service.ready = Readiness(False, ["the service ends"], draining=True)
+            return [line async for line in lines if line]
 
     with site.running() as base:
         last = asyncio.run(main(base))

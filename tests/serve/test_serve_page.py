@@ -42,7 +42,11 @@ def client():
 
 def test_the_page_and_its_files_have_their_types(client):
     assert client.get("/").headers["content-type"] == "text/html; charset=utf-8"
-    for name, kind in {"page.js": "text/javascript", "style.css": "text/css", "icon.svg": "image/svg"}.items():
+    for name, kind in {
+        "page.js": "text/javascript",
+        "style.css": "text/css",
+        "icon.svg": "image/svg",
+    }.items():
         response = client.get(f"/web/{name}")
         assert response.content == (WEB / name).read_bytes()
         assert response.headers["content-type"].startswith(kind)
@@ -134,11 +138,16 @@ def test_no_file_names_another_server():
 
 def test_nothing_is_inline(elements):
     for tag, attributes in elements:
-        assert not {name for name in attributes if name == "style" or name.startswith("on")}, (tag, attributes)
+        assert not {name for name in attributes if name == "style" or name.startswith("on")}, (
+            tag,
+            attributes,
+        )
         assert tag != "style"
         assert tag != "script" or "src" in attributes
     for path in SCRIPTS:
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", path.read_text())
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", path.read_text()
+        )
 
 
 def test_what_is_referred_to_is_there(elements):

@@ -121,7 +121,8 @@ class Recorder:
         else:
             seen.begun = True
             self.unbegun -= 1
-            self._first.append(now - seen.order.arrived)
+            if not seen.order.whole:  # where nobody reads along, the first token comes with the last
+                self._first.append(now - seen.order.arrived)
         seen.last = now
 
     def _finish(self, seen: Seen, end: End) -> None:

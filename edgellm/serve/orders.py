@@ -22,6 +22,7 @@ class Order:
     request_id: str = ""
     arrived: float = field(default_factory=time.monotonic)  # s, of the monotonic clock
     tokens: tuple[int, ...] = ()  # the answer's first tokens, when another worker made them
+    whole: bool = False  # nobody reads along: it may come in one portion
 
     @property
     def most_tokens(self) -> int | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -89,6 +90,13 @@ def test_latencies_count_from_the_arrival(recorder, clock):
     assert found["first_token"].p50 == 0.5
     assert (found["inter_token"].count, found["inter_token"].p50, found["inter_token"].p99) == (2, 0.5, 0.5)
     assert found["end_to_end"].p50 == 2.0
+
+
+def test_where_nobody_reads_along_there_is_no_first_token(recorder, clock):
+    watched = Watched(Source(Portion([1, 2]), END, clock=clock, step=0.5), recorder)
+    asyncio.run(read(watched, replace(order(), whole=True)))
+    found = recorder.latencies()
+    assert (found["first_token"].count, found["end_to_end"].p50) == (0, 1.0)
 
 
 def test_a_portion_of_several_tokens_is_as_many_waits(recorder, clock):

@@ -10,7 +10,7 @@ class Broadcast:
     """Looks often, tells once an interval. Belongs to one event loop."""
 
     def __init__(
-        self, look: Callable[[], None], tell: Callable[[], bytes], interval: float = 1.0, looks: int = 20
+        self, look: Callable[[], None], tell: Callable[[], bytes], interval: float = 1.0, looks: int = 50
     ) -> None:
         """`tell` makes the news; `look` is called `looks` times an interval (seconds) before it. Neither may wait."""
         self._look, self._tell = look, tell

@@ -95,6 +95,7 @@ class Recorder:
         self.origins: Counter[str] = Counter()  # where finished answers came from
         self.prompt_tokens = 0  # of the answers that a back end generated
         self.cached_tokens = 0  # those of them that were in a prefix cache
+        self._open_seconds, self._changed = 0.0, clock()  # up to then
         self._tokens = Seconds()
         self._first: deque[float] = deque(maxlen=ANSWERS)
         self._total: deque[float] = deque(maxlen=ANSWERS)
@@ -102,7 +103,7 @@ class Recorder:
 
     def begin(self, order: Order) -> Seen:
         """A request came."""
-        self.open += 1
+        self._move(1)
         self.unbegun += 1
         return Seen(order)
 
@@ -138,9 +139,17 @@ class Recorder:
         if seen.over:
             return
         seen.over = True
-        self.open -= 1
+        self._move(-1)
         self.unbegun -= not seen.begun
         self.outcomes[outcome] += 1
+
+    def _move(self, change: int) -> None:
+        self._open_seconds, self._changed = self.open_seconds(), self.clock()
+        self.open += change
+
+    def open_seconds(self) -> float:
+        """Seconds that requests went on, of all together: what it grows in a second is the mean of `open`."""
+        return self._open_seconds + self.open * (self.clock() - self._changed)
 
     def tokens_each_second(self) -> list[int]:
         """Of the last `HISTORY` whole seconds, the oldest first."""

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from toy import write_model
 
-from edgellm.errors import ModelNotFound, Overloaded
+from edgellm.errors import ModelNotFound, Overloaded, PromptError
 from edgellm.runtime.model import Model
 from edgellm.runtime.params import Params
 from edgellm.serve.api.live import live_router
@@ -131,6 +131,8 @@ class Chat:
             first = await anext(portions)
         except Overloaded as busy:
             return error(str(busy), 429, **{"Retry-After": str(busy.retry_after)})
+        except PromptError as wrong:
+            return error(str(wrong), 400)
         return StreamingResponse(self.chunks(order, portions, first), media_type="text/event-stream")
 
     async def chunks(self, order, portions, portion):

@@ -160,6 +160,18 @@ def test_a_source_that_ends_without_a_word_failed(recorder):
     assert recorder.outcomes == {"failed": 1}
 
 
+def test_what_open_seconds_grow_is_the_mean_of_open(recorder, clock):
+    first = recorder.begin(order())
+    clock.now += 2
+    second = recorder.begin(order())
+    clock.now += 1
+    assert recorder.open_seconds() == 4  # one for two seconds, two for one
+    for seen in (first, second, second):
+        recorder.end(seen, "stop")
+    clock.now += 10
+    assert recorder.open_seconds() == 4
+
+
 def test_requests_that_go_on(recorder):
     async def main():
         first, second = (

@@ -9,7 +9,7 @@ import pytest
 from page_app import KEY, FakeService, FakeWorker, Site
 from playwright.sync_api import expect, sync_playwright
 
-from edgellm.errors import Overloaded
+from edgellm.errors import Overloaded, PromptTooLong
 from edgellm.serve.orders import WorkerState
 from edgellm.serve.served import Readiness
 
@@ -242,6 +242,18 @@ def test_a_busy_server_is_told_of_and_tried_again(site, opened, base):
     assert answers(page).count() == 1
 
 
+def test_a_message_that_is_refused_can_be_changed(site, opened, base):
+    page = opened(base, "400")
+    expect(page.get_by_label("Model")).to_have_value("toy")
+    site.script.answers.append(PromptTooLong("the prompt has 303 tokens, the context holds 256: shorten it"))
+    send(page, "too long")
+    problem = answers(page).locator(".problem")
+    expect(problem).to_contain_text("The prompt has 303 tokens, the context holds 256: shorten it.")
+    problem.get_by_role("button", name="Edit the message").click()
+    expect(page.get_by_label("Message", exact=True)).to_have_value("too long")
+    expect(page.get_by_label("Message", exact=True)).to_be_focused()
+
+
 def test_a_connection_that_is_cut_is_told_of_and_tried_again(site, page):
     site.chat.cut_after = 2
     site.script.answers.extend(["A long answer", "A long answer"])
@@ -333,6 +345,7 @@ def test_live_figures_move(site, page):
         "0%",
     ]
     expect(page.locator("#waiting")).to_have_text("3 of at most 256")
+    expect(page.locator("#open")).to_have_text("0")
     expect(page.locator("#latency-note")).to_have_text("no answers yet")
     site.script.cached = 2
     for origin in ("generated", "cache", "cache", "shared"):
@@ -351,6 +364,15 @@ def test_live_figures_move(site, page):
     expect(page.locator("#rate")).not_to_have_text("0")
     expect(page.locator("#peak")).to_have_text(re.compile("most: [1-9]"))
     assert "V" in page.locator("#spark path").get_attribute("d")
+
+
+def test_requests_in_progress_are_a_mean(site, page):
+    site.script.answers.append("word " * 400)
+    site.script.pause = 0.05
+    send(page)
+    expect(page.locator("#open")).to_have_text(re.compile(r"^(0\.9\d?|1|1\.\d+)$"))
+    page.keyboard.press("Escape")
+    expect(page.locator("#open")).to_have_text("0")
 
 
 def test_a_back_end_that_failed_and_a_service_that_is_not_ready(site, page):

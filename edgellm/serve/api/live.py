@@ -48,6 +48,9 @@ class Activity(BaseModel):
     """What became of requests since the model was loaded."""
 
     open: int = Field(description="requests that go on")
+    open_seconds: float = Field(
+        description="that requests went on, all together: its growth is the mean of open"
+    )
     unbegun: int = Field(description="those of them without a token yet")
     waiting: int | None = Field(description="in the queue; null where nobody knows")
     outcomes: dict[str, int] = Field(description="by finish reason; cancelled, refused, invalid, failed")
@@ -159,6 +162,7 @@ def _activity(recorder: Recorder) -> Activity:
     gauges = recorder.gauges
     return Activity(
         open=recorder.open,
+        open_seconds=recorder.open_seconds(),
         unbegun=recorder.unbegun,
         waiting=None if gauges.waiting is None else gauges.waiting(),
         outcomes=dict(recorder.outcomes),

@@ -51,7 +51,6 @@ class Answer {
   constructor(request) {
     this.request = request;
     this.turn = append("answer-template");
-    this.turn.querySelector("button").onclick = () => this.onRetry();
     this.begin();
   }
 
@@ -86,19 +85,22 @@ class Answer {
     });
   }
 
-  fail(words) {
+  /** What went wrong, and a button for what can be done about it. */
+  fail(words, name, onClick) {
     this.end([]);
     following(() => {
       this.turn.querySelector(".problem-text").textContent = words;
+      Object.assign(this.turn.querySelector("button"), { textContent: name, onclick: onClick });
       this.turn.querySelector(".problem").hidden = false;
     });
   }
 }
 
-/** Asks and shows; one answer at a time. `onBusy` hears when one begins and ends. */
+/** Asks and shows; one answer at a time. `onBusy` hears when one begins and ends, `onEdit` of a text to be changed. */
 export class Chat {
-  constructor(onBusy) {
+  constructor(onBusy, onEdit) {
     this.onBusy = onBusy;
+    this.onEdit = onEdit;
     this.stopping = null;
   }
 
@@ -111,7 +113,6 @@ export class Chat {
       append("question-template").querySelector(".text").textContent = request.messages[0].content;
     });
     const shown = new Answer(request);
-    shown.onRetry = () => this.retry(shown);
     log.scrollTop = log.scrollHeight;
     return this.run(shown);
   }
@@ -149,8 +150,11 @@ export class Chat {
       shown.end(["stopped"]);
       announce(`Stopped. ${shown.text}`);
     } else {
-      shown.fail(error.message);
-      announce(`No answer. ${error.message} A Retry button is behind the answer.`);
+      const refused = error.kind === "refused";
+      const action = refused ? () => this.onEdit(shown.request.messages[0].content) : () => this.retry(shown);
+      const name = refused ? "Edit the message" : "Retry";
+      shown.fail(error.message, name, action);
+      announce(`No answer. ${error.message} Behind the answer is a button: ${name}.`);
     }
   }
 

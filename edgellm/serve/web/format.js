@@ -2,9 +2,11 @@
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const one = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+const two = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 
-/** 12,345; 12.3; 0.4 */
+/** 12,345; 12.3; 0.45 */
 export function count(value) {
+  if (Math.abs(value) < 10) return two.format(value);
   return (Math.abs(value) < 100 ? one : whole).format(value);
 }
 

@@ -89,20 +89,28 @@ export function rateOf(activity) {
   return last.reduce((sum, tokens) => sum + tokens, 0) / last.length;
 }
 
-/** Draws what a snapshot says of a model. */
-export function draw(snapshot, model) {
+/** Requests in progress, on the mean since the snapshot before; just now without one. */
+function progress(activity, seconds, before) {
+  if (!before || !(seconds > 0)) return activity.open;
+  return Math.max(activity.open_seconds - before.open_seconds, 0) / seconds;
+}
+
+/** Draws what a snapshot says of a model; `before` is the last snapshot, or null. */
+export function draw(snapshot, model, before) {
   put(find("live-model"), model.name);
   drawWorkers(model.workers);
   const hours = duration(snapshot.time - snapshot.started);
   put(find("about"), `edgellm ${snapshot.version}, up for ${hours}. A context of ${several(model.context, "token")}.`);
-  if (model.activity) drawActivity(model.activity, snapshot.most_waiting);
+  if (!model.activity) return;
+  const last = before?.models.find((one) => one.name === model.name)?.activity;
+  put(find("open"), count(progress(model.activity, snapshot.time - before?.time, last)));
+  drawActivity(model.activity, snapshot.most_waiting);
 }
 
 function drawActivity(activity, mostWaiting) {
   drawRate(activity);
   drawLatency(activity.latency);
   drawCaches(activity);
-  put(find("open"), several(activity.open, "request"));
   put(find("waiting"), activity.waiting === null ? "not known" : `${activity.waiting} of at most ${count(mostWaiting)}`);
   drawOutcomes(activity.outcomes);
 }
@@ -136,7 +144,7 @@ function drawCaches({ origins, stored_answers: stored, prompt_tokens: fed, cache
   const kept = stored === null ? "" : `; ${count(stored)} stored`;
   put(find("response-note"), `${count(cache)} from the cache, ${count(shared)} shared, ${count(generated)} generated${kept}`);
   drawShare("prefix", cached, fed);
-  put(find("prefix-note"), `${count(cached)} of ${count(fed)} from the prefix cache`);
+  put(find("prefix-note"), fed ? `${count(cached)} of ${count(fed)} from the prefix cache` : "no prompts yet");
 }
 
 function drawShare(name, part, whole) {

@@ -13,8 +13,9 @@ const UNKNOWN = "The server has not told yet which models it has.";
 
 const find = (id) => document.getElementById(id);
 const message = find("message");
-const chat = new Chat(showBusy);
+const chat = new Chat(showBusy, edit);
 let snapshot = null;
+let before = null; // the last snapshot
 let lost = false;
 
 /** The request of a text with the parameters as they are; fields that are empty are left out. */
@@ -44,6 +45,12 @@ function showChosen() {
   ];
   find("chosen").textContent = parts.filter(Boolean).join(" · ");
   if (snapshot) show(snapshot);
+}
+
+/** A message that the server refused, to be changed. */
+function edit(text) {
+  message.value = text;
+  message.focus();
 }
 
 function showBusy(busy) {
@@ -120,7 +127,7 @@ function show(news) {
   if (!model) return;
   find("empty-title").textContent = `Say something to ${model.name}`;
   find("empty-text").textContent = model.description;
-  draw(news, model);
+  draw(news, model, before);
   const backends = [...new Set(model.workers.filter((one) => one.alive).map((one) => one.backend))].join(", ");
   const rate = model.activity ? ` · ${count(rateOf(model.activity))} tokens/s` : "";
   if (news.ready) showStatus("ready", `${backends || "no back end"}${rate}`);
@@ -133,6 +140,7 @@ function onNews(news) {
     setTimeout(() => lost || quiet(), SHOWN);
   }
   lost = false;
+  before = anew ? null : snapshot;
   snapshot = news;
   document.body.classList.remove("stale");
   offer(news.models.map((model) => model.name));

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgellm.runtime.model import Model
+from edgellm.serve.live import Recorder
 from edgellm.serve.orders import Source, Worker
 from edgellm.serve.settings import ModelSettings, Values
 
@@ -22,6 +23,7 @@ class Served:
     settings: ModelSettings
     workers: Sequence[Worker] = ()
     loaded: float = 0.0  # unix time, s
+    recorder: Recorder | None = None  # what `source` does, if it is a `live.Watched`
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Readiness:
 
     ready: bool
     reasons: list[str] = field(default_factory=list)
+    draining: bool = False  # the service ends: streams without an end of their own should
 
 
 class Service(Protocol):

@@ -32,7 +32,6 @@ EdgeLLMError
  ├─ ServiceError
  │   ├─ BadRequest             a field that cannot be meant: carries its name
  │   ├─ DeadlinePassed         before the answer's first token
- │   └─ Overloaded             no room in the queue now: says when to come again
  │   ├─ Overloaded             no room in the queue now: says when to come again
  │   └─ StoreFailed            kept answers cannot be read or written; requests go on without them
  └─ BackendError

@@ -94,6 +94,44 @@ def test_the_answer_is_cancelled(tmp_path, stream, queued, count):
     asyncio.run(main())
 
 
+def test_a_client_that_does_not_read_and_goes(tmp_path):
+    async def main():
+        source = Endless()
+        source.go.set()
+        wire = Wire(create_app(FakeService([serve(tmp_path / "toy", source)])), stream=True)
+        full = asyncio.Event()
+
+        async def send(message):
+            wire.sent.append(message)
+            if len(wire.sent) > 3:
+                await full.wait()
+
+        wire._send = send
+        task = asyncio.create_task(wire.run())
+        await until(lambda: len(wire.sent) > 3)
+        wire.gone.set()
+        await task
+        assert (source.running, source.cancelled) == (0, 1)  # now, not when somebody collects what is left
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_text_that_ends_an_answer_closes_its_source_at_once(tmp_path, stream):
+    async def main():
+        source, states = Scripted(said("abcdef")), []
+        wire = Wire(create_app(FakeService([serve(tmp_path / "toy", source)])), stream=stream, stop="c")
+
+        async def send(message):
+            states.append((message.get("more_body"), source.cancelled))
+
+        wire._send = send
+        await wire.run()
+        assert states[-1] == (None, 1)
+
+    asyncio.run(main())
+
+
 def test_who_goes_while_sending_the_body_is_not_answered(tmp_path):
     async def main():
         source, sent = Scripted(said("x")), []

@@ -6,7 +6,7 @@ import time
 import pytest
 from shapes import TINY
 from test_runtime_engine import MODEL, Breaking, golden, native, some_jobs
-from toy import Parrot
+from toy import EOS, Parrot
 
 from edgellm.errors import BackendFailed, UsageError
 from edgellm.numerics.golden import GoldenModel
@@ -43,6 +43,32 @@ def test_many_answers_at_once(opened):
 
     assert asyncio.run(main()) == [golden(judge, job)[0] for job in jobs]
     assert (engine.engine.busy, engine.engine.queued) == (0, 0)
+
+
+@pytest.mark.parametrize("openers", [[native], [lambda: Breaking(3, "poll"), native]])
+def test_an_answer_as_a_whole_is_one_portion(opened, openers):
+    engine, judge, jobs = opened(*openers), GoldenModel(MODEL), [Job([4, 9, one], 12) for one in range(8)]
+
+    async def one(job):
+        return [part async for part in engine.start(Request(job), whole=True)[1]]
+
+    async def main():
+        return await asyncio.gather(*map(one, jobs))
+
+    assert asyncio.run(main()) == [[golden(judge, job)[0]] for job in jobs]
+
+
+def test_nobody_is_woken_before_the_end_of_a_whole_answer():
+    engine, woken = Engine([lambda: Parrot(b"abc")]), []
+    job = Job([1], 100, frozenset([EOS]))
+    answer = engine.submit(Request(job), lambda: woken.append(answer.done), whole=True)
+    parts = engine.submit(Request(job), lambda: woken.append(parts.done))
+    engine.cancel(parts)
+    assert woken == [True]
+    while not answer.done:
+        engine.pump()
+    assert (answer.tokens, woken) == (list(b"abc"), [True, True])
+    engine.close()
 
 
 def test_it_works_again_after_a_pause(opened):

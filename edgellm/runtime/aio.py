@@ -26,8 +26,8 @@ class AsyncEngine:
     ) -> tuple[Answer, AsyncGenerator[list[int], None]]:
         """Submit a request: the answer, and its tokens in the portions in which they come.
 
-        `tokens`: as of `Engine.submit`; they do not come again. `whole`: the answer comes in one portion, at its end, and the event
-        loop is not woken before.
+        `tokens`: as of `Engine.submit`; they do not come again. `whole`: the answer comes in one portion, at its end, and
+        the event loop is not woken before.
 
         A consumer that closes the generator, or is cancelled, frees the slot. Raises: as `Engine.submit`; the generator what
         `Engine.tokens` raises. To be called where an event loop runs.

@@ -155,6 +155,12 @@ def test_choices_are_drawn_with_seeds_one_apart(ask, source):
     assert body["usage"]["prompt_tokens"] == len(source.orders[0].prompt)
 
 
+def test_cached_tokens_are_those_that_the_first_choice_found(tmp_path):
+    source = Scripted(lambda order: said("x", end=replace(END, cached=10 + order.params.seed)))
+    usage = client(tmp_path / "toy", source).complete(temperature=1, seed=2, n=3).json()["usage"]
+    assert usage["prompt_tokens_details"] == {"cached_tokens": 12}
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_greedy_choices_are_made_once(ask, source, stream):
     response = ask.complete(

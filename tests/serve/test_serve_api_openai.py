@@ -119,6 +119,45 @@ def test_models(home):
     assert card.edgellm["intents"] is True
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("own", "param", "message"),
+    [
+        ({"regex": "("}, "regex", "regex cannot be followed: "),
+        ({"grammar": "start: nothing"}, "grammar", "grammar cannot be followed: "),
+        (
+            {"logit_bias": {"512": 1}},
+            "logit_bias",
+            "logit_bias names token 512; the vocabulary has tokens 0..511",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"not": {}}}}},
+            "response_format",
+            "json_schema cannot be followed: ",
+        ),
+    ],
+)
+def test_what_the_model_cannot_follow_is_named(home, own, param, message, stream):
+    llm, client = home
+    with pytest.raises(openai.BadRequestError) as found:
+        client.completions.create(model=llm.name, prompt=TEXT, stream=stream, extra_body=own)
+    assert found.value.param == param
+    assert found.value.body["message"].startswith(message)
+
+
+@pytest.mark.parametrize(
+    "options", [{"n": 3, "temperature": 1.5, "seed": 7}, {"stop": " area="}, {"logprobs": 3}]
+)
+def test_a_real_stream_says_what_the_whole_answer_says(home, options):
+    llm, client = home
+    whole = client.completions.create(model=llm.name, prompt=TEXT, **options)
+    texts = [""] * len(whole.choices)
+    for chunk in client.completions.create(model=llm.name, prompt=TEXT, stream=True, **options):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.text
+    assert texts == [choice.text for choice in whole.choices]
+
+
 def test_own_parameters_go_through_extra_body(home):
     llm, client = home
     got = client.completions.create(model=llm.name, prompt=TEXT, extra_body={"choices": ["yes", "no"]})

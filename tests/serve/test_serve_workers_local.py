@@ -76,6 +76,18 @@ def test_nothing_comes_behind_all_of_the_tokens(worker, prompt, options, reason)
     closing(worker, main())
 
 
+def test_an_order_that_nobody_reads_along_comes_in_one_portion(worker):
+    order = Order((0, 301, 259, 500, 3), Params(), whole=True)
+
+    async def main():
+        whole = [portion async for portion in worker.stream(order)]
+        tokens, _, end = await collect(worker, replace(order, whole=False))
+        assert [list(portion.tokens) for portion in whole] == [tokens, []]
+        assert whole[-1].end.finish_reason == end.finish_reason
+
+    closing(worker, main())
+
+
 def test_a_deadline_counts_from_the_arrival(worker):
     order = Order((1, 2), Params(deadline=5.0))
     late = replace(order, arrived=order.arrived - 6)

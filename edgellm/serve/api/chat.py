@@ -22,6 +22,7 @@ async def chat(asked: ChatRequest, request: Request) -> Response:
     """Answer one user message in the model's template."""
     service: Service = request.app.state.service
     served = service.get(asked.model)
+    generation.note_user(request, asked.user)
     params = options.of(asked, served.settings.truncate)
     count = options.check_counts(asked, 1, service.values)
     order = generation.order(params, request, options.may_come_again(asked), whole=not asked.stream)

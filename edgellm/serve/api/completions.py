@@ -22,6 +22,7 @@ async def complete(asked: CompletionRequest, request: Request) -> Response:
     """Continue prompts: a text in the model's template, or token ids as they are."""
     service: Service = request.app.state.service
     served = service.get(asked.model)
+    generation.note_user(request, asked.user)
     params = options.of(asked, served.settings.truncate)
     count = options.check_counts(asked, prompts.count(asked), service.values)
     order = generation.order(params, request, options.may_come_again(asked), whole=not asked.stream)

@@ -35,6 +35,12 @@ def order(params: Params, request: Request, keep: bool = True, whole: bool = Fal
     )
 
 
+def note_user(request: Request, user: str | None) -> None:
+    """Keep the client's own name of a user for the log (`request.state.user`)."""
+    if user is not None:
+        request.state.user = user
+
+
 def tasks(served: Served, prompts: Sequence[tuple[int, ...]], order: Order, count: int) -> list[Task]:
     """`count` choices of each prompt."""
     return [

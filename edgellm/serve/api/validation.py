@@ -13,10 +13,7 @@ from edgellm.errors import BadRequest
 from edgellm.serve.api.schemas.unsupported import REASONS
 
 LONGEST_SHOWN = 80  # characters of a value
-WANTED = {  # where pydantic lists each branch of a union
-    "prompt": "must be a text, token ids, or a list of either",
-    "content": "must be a text, or a list of text parts",
-}
+PROMPT = "must be a text, token ids, or a list of either"  # of which pydantic lists each
 Asked = TypeVar("Asked", bound=BaseModel)
 
 
@@ -38,7 +35,7 @@ def _refused(wrong: Sequence[ErrorDetails], raw: bytes) -> BadRequest:
         return BadRequest(f"the body is no JSON: {error}", code="invalid_json")
     if not first["loc"]:
         return BadRequest("the body is no JSON object", code="invalid_json")
-    path = _path(first, body)
+    path, first = _deepest(wrong, body)
     param, name = _dotted(path), str(path[-1])
     if first["type"] == "missing":
         return BadRequest(f"{param} is missing", param, "missing_required_parameter")
@@ -47,7 +44,7 @@ def _refused(wrong: Sequence[ErrorDetails], raw: bytes) -> BadRequest:
     shown = _shown(first["input"])
     if name in REASONS and _neutral(first):
         return BadRequest(f"{param} is {shown}: {REASONS[name]}", param, "unsupported_parameter")
-    told = WANTED.get(name) or _told(wrong, path, body)
+    told = PROMPT if param == "prompt" else _told(wrong, path, body)
     return BadRequest(f"{param} is {shown}: {told}", param, "invalid_value")
 
 
@@ -66,6 +63,15 @@ def _neutral(error: ErrorDetails) -> bool:
         "list_type",
         "dict_type",
     )
+
+
+def _deepest(wrong: Sequence[ErrorDetails], body: Any) -> tuple[list[str | int], ErrorDetails]:
+    """Where the first field is wrong: of the branches of a union the one that got furthest."""
+    paths = [_path(error, body) for error in wrong]
+    if paths[0][0] == "prompt" and "prompt" in body:
+        return ["prompt"], {**wrong[0], "input": body["prompt"]}
+    same = [(path, error) for path, error in zip(paths, wrong, strict=True) if path[0] == paths[0][0]]
+    return max(same, key=lambda one: len(one[0]))
 
 
 def _path(error: ErrorDetails, body: Any) -> list[str | int]:

@@ -28,6 +28,8 @@ REASONS: Mapping[str, str] = {
     "safety_identifier": "use user",
     "prompt_cache_key": "prompts that begin alike are found by themselves: leave it out",
     "prompt_cache_retention": "prompts that begin alike are found by themselves: leave it out",
+    "prompt_cache_options": "prompts that begin alike are found by themselves: leave it out",
+    "moderation": "prompts and answers are not judged: use filters",
     "include_obfuscation": "chunks are not padded: leave it out",
     "description": "the models here read no descriptions: leave it out",
     "name": "the models here know one person: leave it out",

@@ -25,7 +25,10 @@ def asked(pins: Path) -> list[dict[str, Any]] | str:
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(pins), "--no-deps", "--disable-pip"]
     try:
         done = subprocess.run(
-            [*command, "--format", "json", "--progress-spinner", "off"], capture_output=True, text=True, timeout=SECONDS
+            [*command, "--format", "json", "--progress-spinner", "off"],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
         )
         return list(json.loads(done.stdout)["dependencies"])
     except subprocess.TimeoutExpired:
@@ -47,7 +50,9 @@ def judged(answer: list[dict[str, Any]] | str) -> tuple[int, list[str]]:
     told = [f"{len(answer) - len(skipped)} of {len(answer)} pins were looked up, {len(vulnerable)} findings"]
     if skipped or not answer:
         names = ", ".join(skipped[:3]) + (", ..." if len(skipped) > 3 else "")
-        told.append(f"NOT AUDITED: {len(skipped)} pins; the database of vulnerabilities did not answer for {names}")
+        told.append(
+            f"NOT AUDITED: {len(skipped)} pins; the database of vulnerabilities did not answer for {names}"
+        )
     return VULNERABLE if vulnerable else UNKNOWN if skipped or not answer else WELL, [*vulnerable, *told]
 
 

@@ -43,9 +43,10 @@ class Parts:
 
 def real() -> Parts:
     """Those of this package."""
-    from edgellm.serve import assembly
+    from edgellm.serve.app import create_app
+    from edgellm.serve.service import EdgeService
 
-    return Parts(assembly.service, assembly.app)
+    return Parts(EdgeService, create_app)
 
 
 def alive(service: Service) -> bool:

@@ -45,7 +45,10 @@ def test_a_finding_counts_more_than_what_was_not_looked_up():
     ("done", "answer"),
     [
         (subprocess.CompletedProcess([], 0, '{"dependencies": []}', ""), []),
-        (subprocess.CompletedProcess([], 1, "", "Traceback\nConnectionError: no network\n"), "ConnectionError: no network"),
+        (
+            subprocess.CompletedProcess([], 1, "", "Traceback\nConnectionError: no network\n"),
+            "ConnectionError: no network",
+        ),
         (subprocess.CompletedProcess([], 1, "", ""), "it says nothing"),
     ],
 )

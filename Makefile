@@ -12,13 +12,13 @@ NO_CROSS := $(strip $(foreach tool,$(CROSS),$(if $(shell command -v $(tool) 2>/d
 # Tcl, which comes with most Pythons
 NO_TCL := $(if $(shell $(PYTHON) -c 'import tkinter' 2>/dev/null && echo there),,tkinter)
 # servers and a browser that the service is tried with
-PROGRAMS := redis-server nginx chromium
+PROGRAMS := redis-server nginx chromium systemd-analyze
 NO_PROGRAMS := $(strip $(foreach tool,$(PROGRAMS),$(if $(shell command -v $(tool) 2>/dev/null),,$(tool))))
 SERVE_TESTS := not campaign$(if $(NO_PROGRAMS), and not programs)
 HOST_TESTS := not train and not xla and not fpga and not sim and not synth and not grammar and not cross and not campaign$(if $(NO_TCL), and not tcl)
 WORKSTATION_TESTS := not campaign and not board$(if $(NO_CROSS), and not cross)$(if $(NO_TCL), and not tcl)
 
-.PHONY: help setup demo test lint bench curves ecp5 accelerators campaign clean
+.PHONY: help setup demo test lint audit bench curves ecp5 accelerators campaign clean
 
 help:
 	@echo "make demo         set up, then show one model answering on the CPU and on the simulated FPGA with the same tokens"
@@ -30,6 +30,7 @@ help:
 	@echo "make ecp5         place and route for a Lattice ECP5: the clock of each main block, then a small whole decoder and its bitstream (40 minutes)"
 	@echo "make curves       size against quality of a pruned student: RUN=runs/home-260k CONFIG=recipe (half an hour; goes on if stopped)"
 	@echo "make lint         ruff, mypy (SystemVerilog is linted by the tests)"
+	@echo "make audit        known vulnerabilities of what the service is pinned to (make lint does it where the database can be reached)"
 	@echo "make clean        remove .venv and outputs (the build cache: edgellm cache clear)"
 
 setup:
@@ -47,6 +48,10 @@ lint: setup
 	@$(WORKSTATION)/ruff format --check --quiet .
 	@$(WORKSTATION)/mypy
 	@$(SERVE)/mypy $$(find edgellm/serve -name '*.py')
+	@$(SERVE)/python tools/audit.py --where-possible
+
+audit: setup
+	@$(SERVE)/python tools/audit.py
 
 test: setup lint
 	@$(if $(NO_TCL),echo "== left out for want of $(NO_TCL): the scripts for Vivado (apt-get install python3-tk)",:)
@@ -57,7 +62,7 @@ test: setup lint
 	@echo "== tests, legacy environment (PYNQ 3.1)"
 	@$(LEGACY)/python -m pytest -q -n $(JOBS) --ignore=tests/serve -m "board and $(HOST_TESTS)" -p no:cacheprovider
 	@echo "== tests, service environment"
-	@$(if $(NO_PROGRAMS),echo "== left out for want of $(NO_PROGRAMS): shared cache, proxy, page in a browser (apt-get install redis-server nginx-light chromium)",:)
+	@$(if $(NO_PROGRAMS),echo "== left out for want of $(NO_PROGRAMS): shared cache, proxy, page in a browser (apt-get install redis-server nginx-light chromium systemd)",:)
 	@$(SERVE)/python -m pytest -q -n $(JOBS) tests/serve -m "$(SERVE_TESTS)" -p no:cacheprovider
 	@echo "== tests, workstation environment (numpy 2.x)"
 	@$(if $(NO_CROSS),echo "== left out for want of $(NO_CROSS): Arm (apt-get install $(CROSS_PACKAGES))",:)

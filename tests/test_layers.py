@@ -34,6 +34,12 @@ HEAVY = {
     "llguidance",
     "re2",
     "json_repair",
+    "pydantic",
+    "pydantic_settings",
+    "starlette",
+    "uvicorn",
+    "argon2",
+    "ray",
 }
 CORE = [
     "*.py",

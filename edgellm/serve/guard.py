@@ -35,6 +35,7 @@ class Guard:
 
     def around(self, app: App) -> App:
         """All of them around an application."""
+        made: Any = app
         for middleware in reversed(self.middlewares()):
-            app = middleware.cls(app, *middleware.args)  # type: ignore[assignment]
-        return app
+            made = middleware.cls(made, *middleware.args, **middleware.kwargs)
+        return made  # type: ignore[no-any-return]

@@ -96,7 +96,7 @@ class Draining:
         if self._drain.on:
             return await DRAINING.send(send)
         with self._drain.request():
-            await self._app(scope, receive, send)
+            return await self._app(scope, receive, send)
 
 
 class KnownHosts:

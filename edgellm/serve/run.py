@@ -12,19 +12,18 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import uvicorn
-from starlette.middleware import Middleware
 
 from edgellm.errors import EdgeLLMError
+from edgellm.serve import parts as making
 from edgellm.serve import protocol, security, sockets, tls
 from edgellm.serve.guard import Guard
 from edgellm.serve.notify import Notifier
+from edgellm.serve.parts import Parts, alive
 from edgellm.serve.refusals import App
-from edgellm.serve.served import Service
 from edgellm.serve.settings import Values
 
 OK, FORCED = 0, 1
@@ -32,41 +31,6 @@ FINISH_SECONDS = 5.0  # to send what drained answers have still to say
 CLOSE_SECONDS = 2.0  # for back ends, when it has to be at once
 KEPT = ("host", "port", "limits", "ray", "page", "log")  # what only a restart changes
 log = logging.getLogger("edgellm.serve")
-
-
-class Life(Service, Protocol):
-    """The service, from its opening to its end."""
-
-    async def open(self) -> None:
-        """Load the models. Raises: EdgeLLMError."""
-        ...
-
-    async def reload(self, values: Values) -> None:
-        """Serve what these settings say; answers under way end on the models that they began on. Raises: EdgeLLMError."""
-        ...
-
-    async def drain(self, seconds: float) -> None:
-        """Not ready any more; returns when all answers are done, or have ended with an error after so long."""
-        ...
-
-    async def close(self) -> None:
-        """Free everything."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the process runs."""
-
-    service: Callable[[Values], Life]
-    app: Callable[[Life, Sequence[Middleware]], App]  # the middlewares: of the guard
-
-
-def real() -> Parts:
-    """The service of this package."""
-    from edgellm.serve import assembly
-
-    return Parts(assembly.service, assembly.app)
 
 
 class Server(uvicorn.Server):
@@ -118,18 +82,13 @@ class Server(uvicorn.Server):
             sys.stdout.write(f"edgellm serves {names} at {self.url}\n")
             sys.stdout.flush()
             self._notifier.ready(self.url)
-            self._start(lambda: self._notifier.watch(self._alive))
+            self._start(lambda: self._notifier.watch(lambda: alive(self._service)))
 
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    def _alive(self) -> bool:
-        """Whether any back end is."""
-        workers = [worker for served in self._service.models() for worker in served.workers]
-        return not workers or any(worker.state().alive for worker in workers)
 
     def _stop(self) -> None:
         """A signal to end."""
@@ -210,6 +169,6 @@ def _config(values: Values, app: App, secured: tls.TLS | None) -> uvicorn.Config
 def run(values: Values, read: Callable[[], Values], parts: Parts | None = None) -> int:
     """Serve until a signal; the exit code. Raises: EdgeLLMError when it cannot begin."""
     with contextlib.closing(sockets.bind(values.host, values.port)) as bound:
-        server = Server(values, read, parts or real(), bound)
+        server = Server(values, read, parts or making.real(), bound)
         server.run()
     return FORCED if server.forced else OK

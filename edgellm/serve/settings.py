@@ -107,6 +107,8 @@ class RaySettings(Section):
     most_replicas: Count = 4
     target_requests: Count = 16  # under way in a replica, on average: more start replicas, fewer stop them
     cpus: Annotated[float, Field(gt=0)] = 1.0  # of a replica
+    spread: bool = False  # at most one replica on a machine
+    proxies: Literal["every", "head"] = "every"  # which machines of the cluster listen
 
 
 class Values(Section):

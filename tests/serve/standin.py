@@ -22,7 +22,7 @@ from edgellm import catalog
 from edgellm.cli import main
 from edgellm.errors import ModelNotFound
 from edgellm.runtime.model import Model
-from edgellm.serve import run
+from edgellm.serve import parts
 from edgellm.serve.orders import WorkerState
 from edgellm.serve.served import Readiness, Served
 
@@ -119,5 +119,5 @@ def create_app(service, middlewares=()) -> Starlette:
 
 
 if __name__ == "__main__":
-    run.real = lambda: run.Parts(Service, create_app)
+    parts.real = lambda: parts.Parts(Service, create_app)
     sys.exit(main.main(sys.argv[1:]))

@@ -1,6 +1,7 @@
 """Logs: one pipe, a line a request, and no secret in any of it."""
 
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -8,7 +9,8 @@ import logging
 import httpx
 import pytest
 import structlog
-from caching import Script, answer, collect, order
+import uvicorn
+from caching import Script, answer, collect, order, until
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
@@ -51,8 +53,7 @@ def application():
         if kind == "crash":
             raise ValueError(f"odd prompt: {SECRET}")
         if kind == "lost":
-            asyncio.create_task(_lost()).add_done_callback(lambda task: None)
-            await asyncio.sleep(0)
+            await _lose()
         await collect(Measured(Script(*answer(1, 2)), metrics.tally("toy")), order(1, 2, 3))
         return {"text": SECRET}
 
@@ -74,6 +75,15 @@ def application():
 
 async def _lost():
     raise ValueError(SECRET)
+
+
+async def _lose():
+    """A task that fails, and that nobody waits for."""
+    tasks = [asyncio.create_task(_lost())]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    tasks.clear()
+    gc.collect()
 
 
 class Ids:
@@ -200,17 +210,39 @@ def test_an_error_tells_where_it_was(out):
 
 def test_what_asyncio_says_of_a_lost_task_is_cut(out):
     logs.set_up(LogSettings(), out)
-
-    async def main():
-        asyncio.create_task(_lost())
-        await asyncio.sleep(0.01)
-
-    asyncio.run(main())
-    import gc
-
-    gc.collect()
+    asyncio.run(_lose())
     (line,) = lines(out)
     assert line["event"] == "Task exception was never retrieved"
+    assert SECRET not in out.getvalue()
+
+
+def test_a_real_server_tells_no_secrets_either(out):
+    """Also of what is no HTTP, and of an application that crashes in the middle of a stream."""
+    logs.set_up(LogSettings(level="debug"), out)
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        raise ValueError(SECRET)
+
+    async def main():
+        server = uvicorn.Server(uvicorn.Config(AccessLog(app), port=0, log_config=None, lifespan="off"))
+        serving = asyncio.create_task(server.serve())
+        await until(lambda: server.started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        for raw in (f"GET /{SECRET}?{SECRET} HTTP/1.1\r\nHost: {SECRET}\r\n\r\n", f"{SECRET}\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(raw.encode())
+            await reader.read()
+            writer.close()
+        server.should_exit = True
+        await serving
+
+    asyncio.run(main())
+    told = [line["event"] for line in lines(out)]
+    assert "Exception in ASGI application" in told
+    assert "Invalid HTTP request received." in told
+    assert "request" in told
     assert SECRET not in out.getvalue()
 
 

@@ -247,18 +247,21 @@ def test_workers_are_asked_when_metrics_are_fetched():
     metrics.watch("toy", Looks(workers=lambda: workers, restarts=lambda: {"native-0": 3}))
     metrics.tally("toy").open = 5
     found = samples(metrics)
-    at = ("backend=native", "worker=native-0")
-    assert found["worker_up", *at] == 1
-    assert found["worker_running", *at] == 2
-    assert found["worker_waiting", *at] == 1
-    assert found["worker_prefix_cache_tokens", *at] == 30
-    assert found["worker_failures_total", *at] == 1
+
+    def at(name):
+        return name, "backend=native", "worker=native-0"
+
+    assert found[at("worker_up")] == 1
+    assert found[at("worker_running")] == 2
+    assert found[at("worker_waiting")] == 1
+    assert found[at("worker_prefix_cache_tokens")] == 30
+    assert found[at("worker_failures_total")] == 1
     assert found["worker_restarts_total", "worker=native-0"] == 3
     assert (found["num_requests_running",], found["num_requests_waiting",]) == (2, 3)
     workers[0]._state = WorkerState(False)
-    assert samples(metrics)["worker_up", *at] == 0
+    assert samples(metrics)[at("worker_up")] == 0
     metrics.forget("toy")
-    assert ("worker_up", *at) not in samples(metrics)
+    assert at("worker_up") not in samples(metrics)
 
 
 def test_a_queue_and_a_pool_are_asked():

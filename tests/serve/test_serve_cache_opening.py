@@ -22,7 +22,7 @@ def test_sqlite_is_the_default_and_nothing_is_opened_before_it_is_used(tmp_path,
         assert cache.figures().store == "sqlite"
         assert not list(tmp_path.iterdir())
         await cache.refresh()
-        assert [path.name for path in tmp_path.iterdir()][0].startswith("responses.sqlite")
+        assert next(path.name for path in tmp_path.iterdir()).startswith("responses.sqlite")
         await cache.close()
 
     asyncio.run(main())

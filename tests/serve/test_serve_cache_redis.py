@@ -164,7 +164,7 @@ def test_nobody_there():
 
 def test_a_server_that_hangs_is_not_waited_for(server):
     server.process.send_signal(signal.SIGSTOP)
-    with pytest.raises(StoreFailed, match="^Redis at"):
+    with pytest.raises(StoreFailed, match=r"^Redis at"):
         using(server.url, lambda store: store.get("d1", KEY), seconds=0.05)
 
 

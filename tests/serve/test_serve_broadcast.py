@@ -83,6 +83,18 @@ def test_nothing_runs_while_nobody_watches():
     assert len(asyncio.run(main())) == 2
 
 
+def test_who_comes_when_the_last_one_leaves_gets_news():
+    async def main():
+        one = broadcast(Teller())
+        async with aclosing(one.watch()) as news:
+            await anext(news)
+            await anext(news)
+        async with aclosing(one.watch()) as news:
+            return [await anext(news), await anext(news)]
+
+    assert asyncio.run(asyncio.wait_for(main(), 30)) == [b"3", b"4"]
+
+
 def test_one_that_leaves_does_not_take_the_news_from_others():
     async def main():
         one = broadcast(Teller())

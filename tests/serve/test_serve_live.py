@@ -28,8 +28,13 @@ class Source:
     def __init__(self, *portions, clock=None, step=0.0):
         self._portions, self._clock, self._step = portions, clock, step
         self.closed = 0
+        self.streams = []  # so that none ends because it is forgotten
 
-    async def stream(self, order):
+    def stream(self, order):
+        self.streams.append(self._stream())
+        return self.streams[-1]
+
+    async def _stream(self):
         try:
             for portion in self._portions:
                 if self._clock:
@@ -73,6 +78,9 @@ def test_seconds_are_counted_one_by_one_and_forgotten():
     seconds.add(12.0, 7)
     assert seconds.each(13.0) == [6, 0, 7]
     assert seconds.each(14.5) == [0, 7, 0]
+    for second in (20, 21, 22, 23):
+        seconds.add(second, 1)
+    assert seconds.each(25.0) == [1, 1, 0]  # of 22, 23 and 24
     assert seconds.each(900.0) == [0, 0, 0]
 
 
@@ -145,9 +153,13 @@ def test_outcomes_of_errors(recorder, error, outcome):
 )
 def test_outcomes_of_closing(recorder, params, outcome):
     source = Source(Portion([1]), Portion([2]), END)
-    asyncio.run(read(Watched(source, recorder), order(**params), most=1))
+
+    async def main():
+        await read(Watched(source, recorder), order(**params), most=1)
+        assert source.closed == 1  # at once, not when the event loop ends
+
+    asyncio.run(main())
     assert recorder.outcomes == {outcome: 1}
-    assert source.closed == 1
 
 
 def test_an_answer_that_is_closed_behind_its_end_has_ended(recorder):

@@ -96,7 +96,9 @@ INTEGER_PRODUCT = """
     acci = MatMulInteger (x, weight, middle)
 """
 
-# (acc*mult + bias) * 2^-shift, and 2^-shift is `unit`
+# (acc*mult + bias) * 2^-shift, with 2^-shift a `unit`. Where outputs are few, ONNX Runtime makes one operator of it and the
+# product (MatMulIntegerToFloat, which takes 2 ns a channel). It does so only for a scale that it cannot fold: hence a one
+# that went through a sequence, of which one copy is left for all layers.
 NARROW_SCALE = """
     half = Constant <value = float {0.5}> ()
     s = Constant <value_int: int = @shift> ()
@@ -322,7 +324,8 @@ def rope(kv_bits: int, table: bool) -> str:
     return body.replace("ROUND", narrow)
 
 
-# Every token of its own slot, or, where there is one slot, all of it: then one cache serves all rows.
+# Every token of its own slot, or, where there is one slot, all of it: then one cache serves all rows. A token that is
+# alone sees everything and has the first slot; ONNX Runtime takes the branch when it loads the file for one token.
 _ATTENTION = """
 Attention <heads, kv_heads, score_mult, score_shift>
 (qkv, position, keys, values, exp_table) => (y, keys_out, values_out) {
@@ -348,15 +351,21 @@ Attention <heads, kv_heads, score_mult, score_shift>
     one_s = Constant <value_int = 1> ()
     rows_s = Squeeze (rows, zero)
     row_range = Range (zero_s, rows_s, one_s)
-    slot = Mod (row_range, slots)
     kv_range = Range (zero_s, kv, one_s)
     slot_axes = Constant <value_ints = [1, 2]> ()
-    slot_column = Unsqueeze (slot, slot_axes)
+    row_column = Unsqueeze (row_range, slot_axes)
     head_axes = Constant <value_ints = [0, 2]> ()
     head_column = Unsqueeze (kv_range, head_axes)
     position_column = Unsqueeze (position, slot_axes)
     index_shape = Concat <axis = 0> (rows, kv1, one)
-    slot_index = Expand (slot_column, index_shape)
+    row_index = Expand (row_column, index_shape)
+    only = Equal (rows, one)
+    scalar = Constant <value = int64[0] {}> ()
+    alone = Reshape (only, scalar)
+    slot_index = If (alone) <
+        then_branch = first_slot () => (first_index) { first_index = Identity (row_index) },
+        else_branch = some_slot () => (some_index) { some_index = Mod (row_index, slots) }
+    >
     head_index = Expand (head_column, index_shape)
     position_index = Expand (position_column, index_shape)
     index = Concat <axis = 2> (slot_index, head_index, position_index)
@@ -392,7 +401,10 @@ Attention <heads, kv_heads, score_mult, score_shift>
     far = Constant <value = float {-1073741824.0}> ()
     near = Constant <value = float {0.0}> ()
     mask = Where (late, far, near)
-    masked = Add (scores, mask)
+    masked = If (alone) <
+        then_branch = see_all () => (all_scores) { all_scores = Identity (scores) },
+        else_branch = see_before () => (early_scores) { early_scores = Add (scores, mask) }
+    >
     best = ReduceMax <keepdims = 1> (masked, last)
     distance = Sub (best, masked)
 

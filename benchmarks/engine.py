@@ -3,8 +3,8 @@
     python -m benchmarks.engine [MODEL] [--tokens N] [--repeats R]
 
 Three ways to the same tokens, turn by turn: the device's own submit and poll, `LLM.generate`, and `LLM.stream` with a chunk a
-token; no tokens are guessed. CPU time of the thread, which other programs of the machine lengthen less than they do the clock's; the ratio is the
-median of each round's, so that a slow round counts for both sides.
+token. Nobody guesses tokens. CPU time of the thread, which other programs of the machine lengthen less than they do the
+clock's; the ratio is the median of each round's, so that a slow round counts for both sides.
 """
 
 from __future__ import annotations

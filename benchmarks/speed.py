@@ -31,7 +31,7 @@ def commands() -> list[str]:
 
 
 def guessing(llm: LLM, prompts: Sequence[str]) -> float:
-    """Generated tokens per second, with guesses, over the model's own answers up to where they end: past that it repeats itself."""
+    """Generated tokens per second, with guesses, over whole answers: past its end a model repeats itself."""
     llm.engine.clear_cache()
     made, seconds = 0, 0.0
     for prompt in prompts:

@@ -3,8 +3,8 @@
     python -m benchmarks.engine [MODEL] [--tokens N] [--repeats R]
 
 Three ways to the same tokens, turn by turn: the device's own submit and poll, `LLM.generate`, and `LLM.stream` with a chunk a
-token. CPU time of the thread, which other programs of the machine lengthen less than they do the clock's; the ratio is the
-median of each round's, so that a slow round counts for both sides.
+token. Nobody guesses tokens. CPU time of the thread, which other programs of the machine lengthen less than they do the
+clock's; the ratio is the median of each round's, so that a slow round counts for both sides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _bare(llm: LLM, tokens: int) -> float:
     """Seconds from submission to the last token, without the engine."""
     device, ids = llm.engine.device, llm.encode(PROMPT)
     begun, left = time.thread_time(), tokens
-    device.submit(0, Job(ids, tokens))
+    device.submit(0, Job(ids, tokens, speculate=False))
     while left:
         left -= sum(1 + len(event.before) for event in device.poll(1.0))
     return time.thread_time() - begun
@@ -35,14 +35,14 @@ def _bare(llm: LLM, tokens: int) -> float:
 def _generate(llm: LLM, tokens: int) -> float:
     llm.engine.clear_cache()
     begun = time.thread_time()
-    llm.generate(PROMPT, max_tokens=tokens)
+    llm.generate(PROMPT, max_tokens=tokens, speculate=False)
     return time.thread_time() - begun
 
 
 def _stream(llm: LLM, tokens: int) -> float:
     llm.engine.clear_cache()
     begun = time.thread_time()
-    for _ in llm.stream(PROMPT, max_tokens=tokens):
+    for _ in llm.stream(PROMPT, max_tokens=tokens, speculate=False):
         pass
     return time.thread_time() - begun
 

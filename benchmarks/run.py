@@ -129,9 +129,17 @@ def speeds(name: str, folder: Path, binary: Path | None, repeats: int) -> list[d
             llama2c.write(arch, work)
             streams[LLAMA2C] = lambda: llama2c.tokens_per_second(binary, work, TOKENS)
         rows = compared("one stream", name, streams, repeats)
+        rows += guessing(name, llms["cpu"], repeats)
         rows += compared(f"{SLOTS} streams", name, batch, repeats)
         rows += compared(f"prompt of {PREFILL}", name, fill, repeats)
         return rows + _engine(name, folder, llms, repeats)
+
+
+def guessing(name: str, llm: LLM, repeats: int) -> list[dict[str, Any]]:
+    """One stream of a back end that guesses tokens: its speed depends on the text, so it answers real commands."""
+    what, commands = f"{llm.backend}, one stream, guessing", speed.commands()
+    found = interleaved({what: partial(speed.guessing, llm, commands)}, repeats)
+    return [row(what, found[what], "tokens/s", "measured", model=name)]
 
 
 def _peers(arch: Architecture, work: Path) -> tuple[llama_cpp.Peer | None, llama_cpp.Peer | None]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
+from edgellm.evaluation import sets
 from edgellm.runtime.device import Device, Job
 from edgellm.runtime.engine import Answer, Request
 from edgellm.runtime.llm import LLM
@@ -13,13 +15,31 @@ from edgellm.runtime.llm import LLM
 PROMPT = "set the living room lights to 40 percent"
 WARM = 6  # prompts before the first measured one: sessions are made when they pay
 SUFFIX = 8  # tokens behind a common prefix
+COMMANDS = 20  # of the held-out set
 
 
 def one_stream(llm: LLM, tokens: int) -> float:
-    """Generated tokens per second; the model's stop ids are ignored so that all sides run the same length."""
+    """Generated tokens per second, none guessed; the model's stop ids are ignored so that all sides run the same length."""
     answer = _finished(llm, [llm.stream(PROMPT).prompt_ids], tokens)[0]
-    elapsed = time.monotonic() - answer.submitted - (answer.first_token or 0.0)
-    return (len(answer.tokens) - 1) / elapsed
+    return (len(answer.tokens) - 1) / _decoding(answer)
+
+
+def commands() -> list[str]:
+    """Real ones, that no model was trained on."""
+    (held_out,) = sets.shipped(["heldout"])
+    return [case.prompt for case in held_out.cases[:COMMANDS]]
+
+
+def guessing(llm: LLM, prompts: Sequence[str]) -> float:
+    """Generated tokens per second, with guesses, over whole answers: past its end a model repeats itself."""
+    llm.engine.clear_cache()
+    made, seconds = 0, 0.0
+    for prompt in prompts:
+        job = Job(llm.stream(prompt).prompt_ids, llm.context, llm.stop_ids)
+        answer = _complete(llm, [job])[0]
+        made += len(answer.tokens)  # the first one is of the prompt, the stop id is not among them
+        seconds += _decoding(answer)
+    return made / seconds
 
 
 def together(llm: LLM, prompts: list[list[int]], tokens: int) -> float:
@@ -50,8 +70,8 @@ def behind_prefix(llm: LLM, prefix: list[int], rng: np.random.Generator) -> tupl
 
 
 def bare(device: Device, prompt: list[int], tokens: int) -> float:
-    """Generated tokens per second of a device by itself, from its first events on."""
-    device.submit(0, Job(prompt, tokens))
+    """Generated tokens per second of a device by itself, from its first events on; none guessed."""
+    device.submit(0, Job(prompt, tokens, speculate=False))
     first = 0
     while not first:
         first = _made(device)
@@ -67,10 +87,19 @@ def prompts(vocab: int, count: int, length: int, rng: np.random.Generator) -> li
 
 
 def _finished(llm: LLM, prompts: list[list[int]], tokens: int) -> list[Answer]:
-    answers = [llm.engine.submit(Request(Job(prompt, tokens))) for prompt in prompts]
+    return _complete(llm, [Job(prompt, tokens, speculate=False) for prompt in prompts])
+
+
+def _complete(llm: LLM, jobs: list[Job]) -> list[Answer]:
+    answers = [llm.engine.submit(Request(job)) for job in jobs]
     while not all(answer.done for answer in answers):
         llm.engine.pump()
     return answers
+
+
+def _decoding(answer: Answer) -> float:
+    """Seconds behind the first token."""
+    return time.monotonic() - answer.submitted - (answer.first_token or 0.0)
 
 
 def _made(device: Device) -> int:

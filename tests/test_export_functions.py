@@ -23,6 +23,7 @@ FUSED = Forms(True, LINEARS, frozenset(), fused_residual=True)
 SCALED = Forms(True, LINEARS, frozenset(), scaled_scores=True)
 INTEGER = Forms(False, frozenset(), LINEARS)
 DOUBLE = Forms(False, frozenset(), frozenset())
+TABLE = Forms(True, LINEARS, frozenset(), rotation_table=True)
 
 
 def run(op, feeds, outputs, forms=NARROW, **attributes):
@@ -95,8 +96,11 @@ def test_rope_on_every_pair(cos, sin):
     qkv = np.concatenate([x, x[::-1], x], axis=-1)
     position = np.ones(len(x), np.int64)
     tables = {"cos": np.array([[8192], [cos]], np.int16), "sin": np.array([[0], [sin]], np.int16)}
-    (got,) = run("RoPE", {"qkv": qkv, "position": position} | tables, {"y": np.int8}, heads=1, kv_heads=1)
-    assert np.array_equal(got, ops.rope_qkv(qkv, 2, 2, tables["cos"][1], tables["sin"][1]))
+    want = ops.rope_qkv(qkv, 2, 2, tables["cos"][1], tables["sin"][1])
+    for forms in (NARROW, TABLE):
+        feeds = {"qkv": qkv, "position": position} | tables
+        (got,) = run("RoPE", feeds, {"y": np.int8}, forms, heads=1, kv_heads=1)
+        assert np.array_equal(got, want)
 
 
 @pytest.mark.parametrize("shift", [1, 2, 4, 7, 15])
@@ -141,10 +145,11 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("columns", [64, 256, 257])
 @pytest.mark.parametrize(("forms", "bits", "mult_bits", "shift"), CASES)
-def test_linear_layers(forms, bits, mult_bits, shift):
+def test_linear_layers(forms, bits, mult_bits, shift, columns):
     rng = np.random.default_rng(shift)
-    feeds = linear(rng, bits, mult_bits, shift)
+    feeds = linear(rng, bits, mult_bits, shift, columns)
     args = feeds["mult"], feeds["bias"], shift
     acc = ops.accumulate(feeds["x"], feeds["weight"])
     feeds["x"] = shifted(feeds["x"])
@@ -222,6 +227,14 @@ def test_attention_of_several_tokens_of_a_slot(score_mult, score_shift, forms):
     for start, count in ((0, 20), (7, 5), (19, 1)):
         feeds = attention_feeds(np.random.default_rng(start), count, 1)
         check_attention(feeds, np.arange(start, start + count), score_mult, score_shift, forms)
+
+
+@pytest.mark.parametrize(("score_mult", "score_shift", "forms"), SCORES)
+def test_attention_of_a_token_alone(score_mult, score_shift, forms):
+    """What lies behind its position in the cache is not seen."""
+    for at in (0, 7, CONTEXT - 1):
+        feeds = attention_feeds(np.random.default_rng(at), 1, 1)
+        check_attention(feeds, np.array([at]), score_mult, score_shift, forms)
 
 
 def test_argmax_takes_the_lowest_index():

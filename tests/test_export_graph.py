@@ -1,6 +1,7 @@
 """The integer ONNX file: sound for the checker, exact in a plain ONNX Runtime, tensor by tensor."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -156,6 +157,9 @@ def test_forms_follow_the_bounds():
     model = random_model(HOME, 0)
     assert forms(model).norm_narrow
     assert not forms(replace(model, numerics=replace(model.numerics, norm_shift=17))).norm_narrow
+    assert forms(model).rotation_table
+    assert forms(random_model(replace(HOME, context=512), 0)).rotation_table  # 2^17 numbers
+    assert not forms(random_model(replace(HOME, context=514), 0)).rotation_table
 
 
 # (weight bits, multiplier bits): every form of every function is among them
@@ -204,3 +208,28 @@ def test_slots_at_different_positions(widths):
 def test_home_shape():
     model = random_model(HOME, seed=1)
     compare(model, walk(model, 30, slots=2))
+
+
+def operators(model, rows, folder):
+    """How often each operator is left when ONNX Runtime has loaded the file for `rows` tokens."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.log_severity_level = 3
+    for name in (layout.ROWS, layout.BATCH):
+        options.add_free_dimension_override_by_name(name, rows)
+    data = build_onnx(model).SerializeToString()
+    onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node)
+
+
+def test_what_onnx_runtime_leaves_of_one_token(tmp_path):
+    """The bodies are written so that these fusions and branches happen; nothing else would show that they do not."""
+    model = random_model(HOME, 0, mult_bits=4)
+    one, two = (operators(model, rows, tmp_path) for rows in (1, 2))
+    layers = model.arch.layers
+    assert one["If"] == two["If"] == 0
+    assert one["MatMulIntegerToFloat"] == 3 * layers  # qkv, attn_out, down; the others have many outputs
+    assert one["SequenceAt"] == 1
+    assert one["Concat"] == layers + 1  # rope, and the caches' index once
+    assert two["Add"] - one["Add"] >= layers  # masks
+    assert one.total() < 80 * layers

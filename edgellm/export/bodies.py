@@ -32,14 +32,14 @@ def _limit(source: str, result: str, bits: int, kind: str = "int8", middle: int 
 
 EMBEDDING = """
 Embedding <shift> (token, table) => (y) {
-    rows = Gather (table, token)
-    wide = Cast <to = 6> (rows)
+    wide = Cast <to = 6> (table)
     s = Constant <value_int: int = @shift> ()
     s32 = Cast <to = 6> (s)
     two = Constant <value = int32 {2}> ()
     factor = Pow (two, s32)
     scaled = Mul (wide, factor)
-    y = Cast <to = 5> (scaled)
+    rows = Cast <to = 5> (scaled)
+    y = Gather (rows, token)
 }
 """
 
@@ -96,7 +96,9 @@ INTEGER_PRODUCT = """
     acci = MatMulInteger (x, weight, middle)
 """
 
-# (acc*mult + bias) * 2^-shift; ONNX Runtime makes one operator of it and the product
+# (acc*mult + bias) * 2^-shift, with 2^-shift a `unit`. Where outputs are few, ONNX Runtime makes one operator of it and the
+# product (MatMulIntegerToFloat, which takes 2 ns a channel). It does so only for a scale that it cannot fold: hence a one
+# that went through a sequence, of which one copy is left for all layers.
 NARROW_SCALE = """
     half = Constant <value = float {0.5}> ()
     s = Constant <value_int: int = @shift> ()
@@ -106,17 +108,37 @@ NARROW_SCALE = """
     ms = Mul (mf, unit)
     bf = Cast <to = 1> (bias)
     bs = Mul (bf, unit)
+    OFFSET
     acc = Cast <to = 1> (acci)
-    product = Mul (acc, ms)
+    one = Constant <value = float {1.0}> ()
+    only = SequenceConstruct (one)
+    at = Constant <value = int64 {0}> ()
+    same = SequenceAt (only, at)
+    single = Constant <value_ints = [1]> ()
+    input_scale = Reshape (same, single)
+    outputs = Shape (mult)
+    few = Constant <value_ints = [256]> ()
+    is_few = LessOrEqual (outputs, few)
+    scalar = Constant <value = int64[0] {}> ()
+    fused = Reshape (is_few, scalar)
+    v = If (fused) <
+        then_branch = channels () => (v_few) {
+            scale = Mul (input_scale, ms)
+            scaled = Mul (acc, scale)
+            v_few = Add (scaled, offset)
+        },
+        else_branch = apart () => (v_many) {
+            products = Mul (acc, ms)
+            v_many = Add (products, offset)
+        }
+    >
 """
 
 # round(v - 1/2 + half a unit) is floor(v), and no tie is left that could round to even
-NARROW_QUANTISE = """
+FLOOR_OFFSET = """
     half_unit = Mul (unit, half)
     down = Sub (bs, half)
     offset = Add (down, half_unit)
-    v = Add (product, offset)
-    one = Constant <value = float {1.0}> ()
 """
 
 # v is floored by rint as above; the residual is whole, so it can be added first
@@ -127,12 +149,14 @@ FUSED_ADD_TO_INT16 = """
     y = QuantizeLinear (added, one, zero)
 """
 
+BIAS_OFFSET = """
+    offset = Identity (bs)
+"""
+
 ADD_TO_INT16 = """
-    v = Add (product, bs)
     whole = Floor (v)
     rf = Cast <to = 1> (residual)
     added = Add (whole, rf)
-    one = Constant <value = float {1.0}> ()
     zero = Constant <value = int16 {0}> ()
     y = QuantizeLinear (added, one, zero)
 """
@@ -226,13 +250,7 @@ RoPE <heads, kv_heads> (qkv, position, cos, sin) => (y) {
     swap_pairs = Gather <axis = 2> (eye_pairs, swapped)
     swap = Reshape (swap_pairs, rows)
 
-    c_now = Gather (c_rows, position)
-    c_mid = Unsqueeze (c_now, first)
-    s_now = Gather (s_rows, position)
-    s_mid = Unsqueeze (s_now, first)
-    diagonal = Mul (eye, c_mid)
-    beside = Mul (swap, s_mid)
-    rotation = Add (diagonal, beside)
+    ROTATION
 
     h = Constant <value_int: int = @heads> ()
     kv = Constant <value_int: int = @kv_heads> ()
@@ -252,6 +270,25 @@ RoPE <heads, kv_heads> (qkv, position, cos, sin) => (y) {
 }
 """
 
+# for all positions at load where that is small, else for the position
+_ROTATION_TABLE = """
+    c_mid = Unsqueeze (c_rows, first)
+    s_mid = Unsqueeze (s_rows, first)
+    diagonal = Mul (eye, c_mid)
+    beside = Mul (swap, s_mid)
+    rotations = Add (diagonal, beside)
+    rotation = Gather (rotations, position)
+"""
+_ROTATION_NOW = """
+    c_now = Gather (c_rows, position)
+    c_mid = Unsqueeze (c_now, first)
+    s_now = Gather (s_rows, position)
+    s_mid = Unsqueeze (s_now, first)
+    diagonal = Mul (eye, c_mid)
+    beside = Mul (swap, s_mid)
+    rotation = Add (diagonal, beside)
+"""
+
 _KV_BYTE = """
     up = Add (turned, tie)
     one = Constant <value = float {1.0}> ()
@@ -261,10 +298,14 @@ _KV_BYTE = """
 """
 
 
-def rope(kv_bits: int) -> str:
-    """RoPE; k and v leave with `kv_bits` bits. The tie is half a unit of q and k, so it decides no other rounding."""
+def rope(kv_bits: int, table: bool) -> str:
+    """RoPE; k and v leave with `kv_bits` bits. The tie is half a unit of q and k, so it decides no other rounding.
+
+    With `table`, ONNX Runtime makes the rotations of all positions when it loads the file.
+    """
+    body = _ROPE.replace("ROTATION", _ROTATION_TABLE if table else _ROTATION_NOW)
     if kv_bits == BYTE:
-        return _ROPE.replace("ROUND", _KV_BYTE)
+        return body.replace("ROUND", _KV_BYTE)
     narrow = f"""
     one = Constant <value = float {{1.0}}> ()
     point = Constant <value = int8 {{0}}> ()
@@ -280,10 +321,11 @@ def rope(kv_bits: int) -> str:
     {_limit("kv_rounded", "kv_narrow", kv_bits)}
     all = Concat <axis = 1> (q_rounded, kv_narrow)
 """
-    return _ROPE.replace("ROUND", narrow)
+    return body.replace("ROUND", narrow)
 
 
-# Every token of its own slot, or, where there is one slot, all of it: then one cache serves all rows.
+# Every token of its own slot, or, where there is one slot, all of it: then one cache serves all rows. A token that is
+# alone sees everything and has the first slot; ONNX Runtime takes the branch when it loads the file for one token.
 _ATTENTION = """
 Attention <heads, kv_heads, score_mult, score_shift>
 (qkv, position, keys, values, exp_table) => (y, keys_out, values_out) {
@@ -309,15 +351,21 @@ Attention <heads, kv_heads, score_mult, score_shift>
     one_s = Constant <value_int = 1> ()
     rows_s = Squeeze (rows, zero)
     row_range = Range (zero_s, rows_s, one_s)
-    slot = Mod (row_range, slots)
     kv_range = Range (zero_s, kv, one_s)
     slot_axes = Constant <value_ints = [1, 2]> ()
-    slot_column = Unsqueeze (slot, slot_axes)
+    row_column = Unsqueeze (row_range, slot_axes)
     head_axes = Constant <value_ints = [0, 2]> ()
     head_column = Unsqueeze (kv_range, head_axes)
     position_column = Unsqueeze (position, slot_axes)
     index_shape = Concat <axis = 0> (rows, kv1, one)
-    slot_index = Expand (slot_column, index_shape)
+    row_index = Expand (row_column, index_shape)
+    only = Equal (rows, one)
+    scalar = Constant <value = int64[0] {}> ()
+    alone = Reshape (only, scalar)
+    slot_index = If (alone) <
+        then_branch = first_slot () => (first_index) { first_index = Identity (row_index) },
+        else_branch = some_slot () => (some_index) { some_index = Mod (row_index, slots) }
+    >
     head_index = Expand (head_column, index_shape)
     position_index = Expand (position_column, index_shape)
     index = Concat <axis = 2> (slot_index, head_index, position_index)
@@ -353,7 +401,10 @@ Attention <heads, kv_heads, score_mult, score_shift>
     far = Constant <value = float {-1073741824.0}> ()
     near = Constant <value = float {0.0}> ()
     mask = Where (late, far, near)
-    masked = Add (scores, mask)
+    masked = If (alone) <
+        then_branch = see_all () => (all_scores) { all_scores = Identity (scores) },
+        else_branch = see_before () => (early_scores) { early_scores = Add (scores, mask) }
+    >
     best = ReduceMax <keepdims = 1> (masked, last)
     distance = Sub (best, masked)
 

@@ -33,20 +33,22 @@ class Forms:
     integer: frozenset[str]
     fused_residual: bool = False  # of a narrow LinearResidual: scaled sum and residual fit 24 bits together
     scaled_scores: bool = False  # of Attention: the difference of two scores times score_mult fits 24 bits
+    rotation_table: bool = False  # of RoPE: the rotations of all positions are small
 
 
 def functions(forms: Forms, widths: Widths = EIGHT) -> list[FunctionProto]:
     """Every function of domain `edgellm`, version 1; narrow results are limited inside."""
-    quantise = bodies.NARROW_QUANTISE
     norm = bodies.RMS_NORM_NARROW if forms.norm_narrow else bodies.RMS_NORM_WIDE
-    add = quantise + bodies.FUSED_ADD_TO_INT16 if forms.fused_residual else bodies.ADD_TO_INT16
+    floor = bodies.FLOOR_OFFSET
+    add = bodies.FUSED_ADD_TO_INT16 if forms.fused_residual else bodies.ADD_TO_INT16
+    add_offset = floor if forms.fused_residual else bodies.BIAS_OFFSET
     texts = [
         bodies.EMBEDDING,
         bodies.limited(norm, widths.activation),
-        _linear(forms, LINEAR, quantise + bodies.TO_INT8, bodies.CLIP_INT8),
-        _linear(forms, LINEAR_RESIDUAL, add, bodies.ADD_CLIP_INT16),
-        _linear(forms, HEAD, quantise + bodies.TO_INT16, bodies.CLIP_INT16),
-        bodies.rope(widths.kv),
+        _linear(forms, LINEAR, (floor, bodies.TO_INT8), bodies.CLIP_INT8),
+        _linear(forms, LINEAR_RESIDUAL, (add_offset, add), bodies.ADD_CLIP_INT16),
+        _linear(forms, HEAD, (floor, bodies.TO_INT16), bodies.CLIP_INT16),
+        bodies.rope(widths.kv, forms.rotation_table),
         bodies.attention(widths, forms.scaled_scores),
         bodies.limited(bodies.SILU_GATE, widths.glu),
         bodies.ARG_MAX,
@@ -55,10 +57,11 @@ def functions(forms: Forms, widths: Widths = EIGHT) -> list[FunctionProto]:
     return [parser.parse_function(header + text) for text in texts]
 
 
-def _linear(forms: Forms, signature: str, narrow: str, wide: str) -> str:
+def _linear(forms: Forms, signature: str, narrow: tuple[str, str], wide: str) -> str:
     name = signature.split()[0]
     if name in forms.narrow:
-        return f"{signature} {{ {bodies.INTEGER_PRODUCT} {bodies.NARROW_SCALE} {narrow} }}"
+        scale = bodies.NARROW_SCALE.replace("OFFSET", narrow[0])
+        return f"{signature} {{ {bodies.INTEGER_PRODUCT} {scale} {narrow[1]} }}"
     exact = bodies.INTEGER_PRODUCT + bodies.WIDE_ACCUMULATOR
     product = exact if name in forms.integer else bodies.DOUBLE_PRODUCT
     return f"{signature} {{ {product} {bodies.WIDE_SCALE} {wide} }}"

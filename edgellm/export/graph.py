@@ -20,6 +20,7 @@ FLOAT32_EXACT = 1 << 24
 NARROW_NORM_SHIFT = 16
 LARGEST_RESIDUAL = 1 << 15
 LARGEST_PRODUCT = 1 << 14  # of two numbers of 8 bits
+LARGEST_TABLE = 1 << 17  # numbers of float32 that ONNX Runtime may make at load
 _FUNCTION = {
     "qkv": "Linear",
     "gate_up": "Linear",
@@ -76,6 +77,7 @@ def forms(model: IntegerModel) -> Forms:
         integer=frozenset(integer - narrow),
         fused_residual=all(_fits_with_half(lin, LARGEST_RESIDUAL) for lin in residuals),
         scaled_scores=2 * LARGEST_PRODUCT * model.arch.head_dim * model.numerics.score_mult <= FLOAT32_EXACT,
+        rotation_table=model.arch.context * model.arch.head_dim**2 <= LARGEST_TABLE,
     )
 
 

@@ -73,8 +73,16 @@ class Worker(Source, Protocol):
     """A source with a back end of its own. When it raises BackendFailed, another worker can go on behind the tokens so far."""
 
     name: str  # unique in a pool: native-0
-    backend: str  # native, cpu, fpga, ...
-    slots: int  # answers at a time
+
+    @property
+    def backend(self) -> str:
+        """In use now: native, cpu, fpga, ..."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Answers at a time."""
+        ...
 
     def state(self) -> WorkerState:
         """How it is; never waits."""

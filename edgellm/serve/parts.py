@@ -43,10 +43,9 @@ class Parts:
 
 def real() -> Parts:
     """Those of this package."""
-    from edgellm.serve.app import create_app
-    from edgellm.serve.service import EdgeService
+    from edgellm.serve import assembly
 
-    return Parts(EdgeService, create_app)
+    return Parts(assembly.EdgeService, assembly.application)
 
 
 def alive(service: Service) -> bool:

@@ -18,8 +18,8 @@ from typing import Any
 import uvicorn
 
 from edgellm.errors import EdgeLLMError
+from edgellm.serve import logs, protocol, security, sockets, tls
 from edgellm.serve import parts as making
-from edgellm.serve import protocol, security, sockets, tls
 from edgellm.serve.guard import Guard
 from edgellm.serve.notify import Notifier
 from edgellm.serve.parts import Parts, alive
@@ -168,6 +168,7 @@ def _config(values: Values, app: App, secured: tls.TLS | None) -> uvicorn.Config
 
 def run(values: Values, read: Callable[[], Values], parts: Parts | None = None) -> int:
     """Serve until a signal; the exit code. Raises: EdgeLLMError when it cannot begin."""
+    logs.set_up(values.log)
     with contextlib.closing(sockets.bind(values.host, values.port)) as bound:
         server = Server(values, read, parts or making.real(), bound)
         server.run()

@@ -66,7 +66,7 @@ def asked(tmp_path, act, dependencies=(), cached=True):
                 cache.keep(Owner("toy", digest, SHAPE), bytes([key]) * 32, kept(1))
             await cache._writing
         app = FastAPI()
-        app.include_router(admin.router(service, Metrics(), cache, dependencies))
+        app.include_router(admin.router(service, Metrics(), lambda: cache, dependencies))
         app.exception_handler(ModelNotFound)(_not_found)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:

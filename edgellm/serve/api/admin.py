@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -63,9 +63,15 @@ class Cleared(BaseModel):
 
 
 def router(
-    service: Service, metrics: Metrics, cache: ResponseCache | None, dependencies: Sequence[Depends] = ()
+    service: Service,
+    metrics: Metrics,
+    cache_now: Callable[[], ResponseCache | None],
+    dependencies: Sequence[Depends] = (),
 ) -> APIRouter:
-    """The routes. `dependencies`: of each of them, for who checks that the client may do this."""
+    """The routes. `cache_now` is asked each time: settings that are read again may bring another cache.
+
+    `dependencies`: of each of them, for who checks that the client may do this.
+    """
     routes = APIRouter(dependencies=list(dependencies), tags=["operation"])
 
     @routes.get("/metrics", response_class=Response, summary="Prometheus metrics")
@@ -75,6 +81,7 @@ def router(
 
     @routes.get("/admin/cache", summary="Figures of the response cache and the prefix caches")
     async def figures() -> CachesFigures:
+        cache = cache_now()
         found = None if cache is None else await cache.refresh()
         response = None if found is None else ResponseFigures.model_validate(_plain(found))
         return CachesFigures(response=response, prefix=_prefixes(service.models()))
@@ -82,7 +89,7 @@ def router(
     @routes.delete("/admin/cache", summary="Clear caches: all, or those of one model")
     async def clear(model: ModelName = None, which: Which = "all") -> Cleared:
         chosen = service.models() if model is None else [service.get(model)]
-        responses = None
+        responses, cache = None, cache_now()
         if cache is not None and which != "prefix":
             responses = await cache.clear(None if model is None else chosen[0].digest)
         workers = 0 if which == "response" else await _forget(chosen)

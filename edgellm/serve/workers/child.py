@@ -34,6 +34,7 @@ class Child:
         self._over = asyncio.Event()
         self._worker: LocalWorker | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._clearing: asyncio.Future[None] | None = None
         self._answers: dict[int, asyncio.Task[None]] = {}
 
     async def run(self, connection: socket.socket) -> None:
@@ -58,6 +59,8 @@ class Child:
             self._beat()
         elif kind == wire.OPEN:
             self._opening = asyncio.ensure_future(self._open(*message[1:]))
+        elif kind == wire.CLEAR and self._worker is not None:
+            self._clearing = asyncio.ensure_future(self._worker.clear_cache())
         elif kind == wire.CLOSE:
             self._over.set()
 

@@ -100,6 +100,11 @@ class ProcessWorker:
             self._against is None, running, len(self._mail) - running, self._cached, self._failures
         )
 
+    async def clear_cache(self) -> None:
+        """Tell the process to forget every cached prefix."""
+        if self._against is None:
+            self._channel.send([wire.CLEAR])
+
     async def close(self) -> None:
         """Ask the process to end, and kill it if it does not."""
         if self._ending is None:

@@ -79,6 +79,11 @@ class Revived:
         state = self._worker.state()
         return replace(state, failures=(*self._failures, *state.failures)) if self._failures else state
 
+    async def clear_cache(self) -> None:
+        """Of the worker that there is; a new one has none."""
+        if self._worker is not None:
+            await self._worker.clear_cache()
+
     async def close(self) -> None:
         """Close the worker, and open none any more."""
         self._closed = True

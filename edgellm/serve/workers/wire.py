@@ -17,6 +17,7 @@ from edgellm.serve.workers.mail import Mail
 
 ORDER, CANCEL, TOKENS, END, ERROR = "order", "cancel", "tokens", "end", "error"
 OPEN, OPENED, FAILED, BEAT, CLOSE = "open", "opened", "failed", "beat", "close"
+CLEAR = "clear"
 
 
 def _defaults() -> dict[str, Any]:
@@ -45,6 +46,7 @@ def order_message(number: int, order: Order) -> Message:
         order.tokens,
         order.arrived,
         order.deadline,
+        order.whole,
     ]
 
 
@@ -59,11 +61,12 @@ def _options(params: Params) -> dict[str, Any]:
 
 def order_of(message: Message) -> tuple[int, Order]:
     """The order, and its number."""
-    _, number, prompt, options, tokens, arrived, deadline = message
+    _, number, prompt, options, tokens, arrived, deadline, whole = message
     if bias := options.get("logit_bias"):
         options["logit_bias"] = {int(token): nats for token, nats in bias.items()}
     params = Params.of(options)
-    return number, Order(tuple(prompt), params, arrived=arrived, tokens=tuple(tokens), deadline=deadline)
+    times: dict[str, Any] = {"arrived": arrived, "deadline": deadline}
+    return number, Order(tuple(prompt), params, tokens=tuple(tokens), whole=whole, **times)
 
 
 def portion_messages(number: int, portion: Portion) -> list[Message]:

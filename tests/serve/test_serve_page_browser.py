@@ -220,6 +220,9 @@ def test_enter_while_an_answer_comes_keeps_the_message(site, page):
     expect(answers(page).locator(".text")).to_contain_text("word")
     send(page, "second")
     expect(page.get_by_label("Message", exact=True)).to_have_value("second")
+    here = answers(page).locator(".text").text_content()
+    expect(answers(page).locator(".text")).not_to_have_text(here)  # and the answer goes on
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
     page.keyboard.press("Escape")
     assert len(site.chat.asked) == 1
 

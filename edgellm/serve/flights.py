@@ -44,8 +44,11 @@ class Flights:
             return
         listener = _Listener(self._flight(order), left)
         try:
-            while (news := await listener.next()) is not None:
-                yield news
+            while not listener.through:
+                if (new := listener.take()) is not None:
+                    yield new
+                elif not listener.through:
+                    await listener.news()
         finally:
             await listener.leave()
 
@@ -118,31 +121,41 @@ class _Listener:
 
     def __init__(self, flight: _Flight, left: float | None) -> None:
         """`left`: seconds to its deadline, if there is one."""
-        self._flight, self._seen, self._ended, self._late = flight, 0, False, False
+        self._flight, self._seen, self._late = flight, 0, False
         self._joined = flight.listeners > 0
         self._news: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._timer = None if left is None else self._loop.call_later(left, self._expire)
+        self.through = False  # nothing comes any more
         flight.listeners += 1
 
-    async def next(self) -> Portion | None:
-        """What is new, as soon as there is something; None behind the end. Raises: what the source raised."""
-        flight = self._flight
-        while not self._ended:
-            if self._seen < len(flight.portions):
-                return self._take()
-            if flight.over:
-                self._ended = True
-                if flight.error is not None:
-                    raise flight.error
-            elif self._late:
-                self._ended = True
-                return Portion((), end=End(DEADLINE, ""))
-            else:
-                self._news = self._loop.create_future()
-                flight.waiting.append(self._news)
-                await self._news
-        return None
+    def take(self) -> Portion | None:
+        """All that is new, as one portion; None while there is nothing, and where it ends without an end.
+
+        Raises: what the source raised.
+        """
+        flight, seen = self._flight, self._seen
+        count = len(flight.portions)
+        if count > seen:
+            self._seen = count
+            portion = flight.portions[seen] if count == seen + 1 else _merged(flight.portions[seen:])
+            return portion if portion.end is None else self._last(portion, portion.end)
+        if not flight.over and not self._late:
+            return None
+        self.through = True
+        if flight.error is not None:
+            raise flight.error
+        return None if flight.over else Portion((), end=End(DEADLINE, ""))
+
+    def _last(self, portion: Portion, end: End) -> Portion:
+        self.through = True
+        return portion._replace(end=replace(end, origin=SHARED)) if self._joined else portion
+
+    def news(self) -> asyncio.Future[None]:
+        """Done when there is something to take, or the deadline is over."""
+        self._news = self._loop.create_future()
+        self._flight.waiting.append(self._news)
+        return self._news
 
     async def leave(self) -> None:
         """Stop listening; the last one ends the answer."""
@@ -151,16 +164,6 @@ class _Listener:
         self._flight.listeners -= 1
         if self._flight.listeners == 0 and not self._flight.over:
             await self._flight.cancel()
-
-    def _take(self) -> Portion:
-        """All that is new, as one portion."""
-        new = self._flight.portions[self._seen :]
-        self._seen += len(new)
-        portion = new[0] if len(new) == 1 else _merged(new)
-        if portion.end is None:
-            return portion
-        self._ended = True
-        return portion._replace(end=replace(portion.end, origin=SHARED)) if self._joined else portion
 
     def _expire(self) -> None:
         self._late = True

@@ -94,7 +94,10 @@ def _answer(llm, options):
     ],
 )
 def test_what_means_the_same_has_one_key(first, second):
-    assert canonical(Params.of(first)) == canonical(Params.of(second))
+    params._checked.cache_clear()  # which takes 1 for 1.0
+    one = json.dumps(canonical(Params.of(first)))
+    params._checked.cache_clear()
+    assert one == json.dumps(canonical(Params.of(second)))
 
 
 DIFFERENT = {

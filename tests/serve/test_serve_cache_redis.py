@@ -162,10 +162,17 @@ def test_nobody_there():
             using(f"redis://:secret@127.0.0.1:{port}", lambda store: store.get("d1", KEY))
 
 
-def test_a_server_that_hangs_is_not_waited_for(server):
-    server.process.send_signal(signal.SIGSTOP)
-    with pytest.raises(StoreFailed, match=r"^Redis at"):
-        using(server.url, lambda store: store.get("d1", KEY), seconds=0.05)
+@pytest.mark.parametrize("connected", [False, True])
+def test_a_server_that_hangs_is_not_waited_for(server, connected):
+    async def main(store):
+        async with asyncio.timeout(20):
+            if connected:
+                await store.get("d1", KEY)
+            server.process.send_signal(signal.SIGSTOP)
+            with pytest.raises(StoreFailed, match=r"^Redis at"):
+                await store.get("d1", KEY)
+
+    using(server.url, main, seconds=0.5)
 
 
 def test_a_burst_shares_few_connections(server):

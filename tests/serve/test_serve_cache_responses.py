@@ -12,7 +12,7 @@ from edgellm.serve.cache.guard import Guard
 from edgellm.serve.cache.responses import Owner, ResponseCache
 from edgellm.serve.cache.stores import Figures
 
-KEY, OTHER = bytes(32), b"\1" * 32
+KEY, OTHER, LAST = bytes(32), b"\1" * 32, b"\2" * 32
 WEEK = 7 * 86_400.0
 
 
@@ -222,15 +222,23 @@ def test_clear(digest, left):
         await until(lambda: len(shelf.values) == 2)
         shelf.gate.clear()
         for owner in owners:
-            cache.keep(owner, OTHER, now(2))  # waits, or is being written
+            cache.keep(owner, OTHER, now(2))
+        await asyncio.sleep(0.01)  # they are being written; more waits
+        for owner in owners:
+            cache.keep(owner, LAST, now(3))
         asyncio.get_running_loop().call_later(0.01, shelf.gate.set)
         gone = await cache.clear(digest)
         assert sorted({place[0] for place in shelf.values}) == left
         found = [
-            owner.digest for owner in owners for key in (KEY, OTHER) if await cache.find(owner, key, None)
+            owner.digest
+            for owner in owners
+            for key in (KEY, OTHER, LAST)
+            if await cache.find(owner, key, None)
         ]
         assert sorted(set(found)) == left
-        assert gone + len(shelf.values) >= 2
+        assert gone >= (digest != "d3") * 2
+        await until(lambda: cache._writing.done())
+        assert sorted({place[0] for place in shelf.values}) == left
 
     running(main)
 

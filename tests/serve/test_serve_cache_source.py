@@ -178,6 +178,8 @@ def test_an_answer_that_its_text_ended_is_kept_as_far_as_it_was_wanted(
             assert (completion.text, completion.finish_reason) == (text, reason)
         assert made[0][0].tokens == made[1][0].tokens
         assert [end and end.origin for _, end in made][1] == "cache"
+        ((_place, entry),) = cache._memory.items()
+        assert list(entry.tokens) == made[0][0].tokens
         # another reader of the same tokens has its own answer
         assert (await read(source, model, order(max_tokens=len(tokens))))[0].text == tokens.decode()
 

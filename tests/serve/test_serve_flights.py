@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import operator
 import random
 from contextlib import aclosing
@@ -11,7 +12,7 @@ from caching import Script, answer, collect, order, until
 
 from edgellm.errors import BackendFailed, Overloaded
 from edgellm.runtime.choice import TokenInfo
-from edgellm.serve.flights import Flights
+from edgellm.serve.flights import Flights, _Listener
 from edgellm.serve.orders import End, Portion
 
 
@@ -178,6 +179,43 @@ def test_when_nobody_listens_any_more_the_answer_is_cancelled_at_once(begun):
 
     run(main())
     assert len(script.orders) == 2
+
+
+def test_nobody_joins_an_answer_that_is_being_cancelled():
+    begun, closing = [], asyncio.Event()
+
+    class Slow:
+        """Takes its time to end."""
+
+        async def stream(self, order):
+            begun.append(order)
+            try:
+                yield Portion([len(begun)])
+                await asyncio.Event().wait()
+            finally:
+                closing.set()
+                await asyncio.sleep(0.01)
+
+    async def main():
+        flights = Flights(Slow())
+        first, second = flights.stream(order()), flights.stream(order())
+        await anext(first)
+        leaving = asyncio.create_task(first.aclose())
+        await closing.wait()
+        assert (await anext(second)).tokens == [2]
+        await leaving
+        await second.aclose()
+
+    run(main())
+
+
+def test_a_deadline_holds_nothing_when_the_answer_is_there():
+    async def main():
+        await collect(Flights(Script(*answer(1))), order(deadline=1000.0))
+        await settle()
+        assert not [one for one in gc.get_objects() if type(one) is _Listener]
+
+    run(main())
 
 
 def test_a_reader_that_has_enough_closes_and_the_source_is_free():

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -14,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from edgellm.errors import BackendFailed, ConfigError, ToolMissing
-from edgellm.serve.traces import Traced, TracedRequests, Tracing
+from edgellm.serve.traces import NS, Traced, TracedRequests, Tracing
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -69,6 +70,18 @@ def test_spans_of_request_queue_and_generation():
         "edgellm.backend": "script",
         "edgellm.prefix_cached_tokens": 2,
     }
+
+
+def test_spans_begin_when_the_order_came_and_when_its_wait_was_over():
+    exporter = InMemorySpanExporter()
+    tracing = Tracing.by(exporter)
+    asked = order(arrived=time.monotonic() - 10)
+    asyncio.run(collect(Traced(Script(*answer(1, queued=4.0)), tracing, "toy"), asked))
+    tracing.close()
+    queue, generate = exporter.get_finished_spans()
+    assert queue.end_time - queue.start_time == 4 * NS
+    assert generate.start_time == queue.end_time
+    assert generate.end_time - generate.start_time >= 6 * NS
 
 
 def test_the_callers_trace_goes_on():

@@ -60,6 +60,7 @@ class ResponseCache:
         self._memory: LRUCache[tuple[str, bytes], Kept] = LRUCache(memory_bytes, getsizeof=Kept.size)
         self._waiting: deque[Entry | tuple[str, bytes]] = deque()  # to be written, or to be dropped
         self._writing: asyncio.Task[None] | None = None
+        self._batch = asyncio.Lock()  # held while one is written
         self._stored: Figures | None = None
         self.queries: Counter[str] = Counter()
         self.hits: Counter[str] = Counter()
@@ -102,9 +103,8 @@ class ResponseCache:
         for place in [place for place in self._memory if digest in (None, place[0])]:
             del self._memory[place]
         self._waiting = deque(one for one in self._waiting if digest not in (None, one[0]))
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-        gone = await self._guard.clear(digest)
+        async with self._batch:
+            gone = await self._guard.clear(digest)
         self._stored = await self._guard.figures()
         return gone
 
@@ -147,11 +147,15 @@ class ResponseCache:
 
     async def _write(self) -> None:
         while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            for wrong in batch:
-                if not isinstance(wrong, Entry):
-                    await self._guard.drop(*wrong)
-            entries = [entry for entry in batch if isinstance(entry, Entry)]
-            if entries and not await self._guard.put(entries):
-                self.unwritten += len(entries)
+            async with self._batch:
+                await self._write_batch()
         self._stored = await self._guard.figures()
+
+    async def _write_batch(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        for wrong in batch:
+            if not isinstance(wrong, Entry):
+                await self._guard.drop(*wrong)
+        entries = [entry for entry in batch if isinstance(entry, Entry)]
+        if entries and not await self._guard.put(entries):
+            self.unwritten += len(entries)

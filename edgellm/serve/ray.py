@@ -128,6 +128,6 @@ def run(values: Values, parts: Parts | None = None) -> int:
         serve.delete(NAME)
     finally:
         if not values.ray.address:
-            serve.shutdown()
+            serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()  # type: ignore[no-untyped-call]
     return 0

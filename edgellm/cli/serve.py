@@ -149,10 +149,10 @@ def _serve(values: Values, read: Callable[[], Values], on_ray: bool) -> int:
     if on_ray:
         from edgellm.serve import ray
 
-        return ray.run(values)
+        return int(ray.run(values))
     from edgellm.serve import run as running
 
-    return running.run(values, read)
+    return int(running.run(values, read))
 
 
 def _check(values: Values) -> int:

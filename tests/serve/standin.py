@@ -2,7 +2,8 @@
 
     python tests/serve/standin.py serve home-260k --port 0
 
-A request's JSON says how many `chunks` to stream and how many seconds to `pause` before each.
+A request's JSON says how many `chunks` to stream and how many seconds to `pause` before each; those that are left come when the
+file `until` is there.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ def create_app(service, middlewares=()) -> Starlette:
             try:
                 for number in range(asked.get("chunks", 0)):
                     await asyncio.sleep(asked.get("pause", 0))
+                    while number and "until" in asked and not Path(asked["until"]).exists():
+                        await asyncio.sleep(0.01)
                     if service.gone:
                         yield 'data: {"error": {"code": "shutting_down"}}\n\n'
                         return

@@ -20,8 +20,6 @@ from edgellm.errors import ConfigError
 from edgellm.serve import keys, sockets, tls
 from edgellm.serve.settings import SecuritySettings
 
-STREAM = {"chunks": 20, "pause": 0.05}
-
 
 def refused(*arguments, **environment) -> str:
     """What a service says that does not start."""
@@ -46,10 +44,11 @@ def test_one_line_tells_where():
         until(lambda: "closed\n" in process.errors)
 
 
-def test_a_stream_goes_on_after_sigterm_and_new_requests_are_told_to_come_again():
+def test_a_stream_goes_on_after_sigterm_and_new_requests_are_told_to_come_again(tmp_path):
+    body = {"chunks": 20, "until": str(tmp_path / "go")}
     with serving() as process, httpx.Client(base_url=process.url) as kept, httpx.Client() as other:
         assert kept.get("/ready").status_code == 200
-        with other.stream("POST", f"{process.url}/v1/completions", json=STREAM) as stream:
+        with other.stream("POST", f"{process.url}/v1/completions", json=body) as stream:
             lines = stream.iter_lines()
             assert next(lines) == "data: 0"
             process.signal(signal.SIGTERM)
@@ -59,6 +58,7 @@ def test_a_stream_goes_on_after_sigterm_and_new_requests_are_told_to_come_again(
             assert late.json()["error"]["code"] == "shutting_down"
             with pytest.raises(httpx.ConnectError):
                 httpx.get(f"{process.url}/health")
+            (tmp_path / "go").touch()
             assert [line for line in lines if line][-2:] == ["data: 19", "data: [DONE]"]
         assert process.wait() == 0
 
@@ -124,14 +124,16 @@ def test_sighup_takes_models_and_keys_without_dropping_a_stream(tmp_path):
     config.write_text(f'port = 0\nmodels = ["home-260k"]\nsecurity.keys = "{file}"')
     process = Process("--config", str(config)).listening()
     first = {"Authorization": f"Bearer {key}"}
+    body = {"chunks": 20, "until": str(tmp_path / "go")}
     try:
         assert httpx.get(f"{process.url}/v1/models", headers=first).json() == ["home-260k"]
-        with httpx.stream("POST", f"{process.url}/v1/completions", json=STREAM, headers=first) as stream:
+        with httpx.stream("POST", f"{process.url}/v1/completions", json=body, headers=first) as stream:
             second = {"Authorization": f"Bearer {keys.add(file, 'second')}"}
             keys.remove(file, "first")
             config.write_text(f'port = 0\nmodels = ["household-260k"]\nsecurity.keys = "{file}"')
             process.signal(signal.SIGHUP)
             until(lambda: httpx.get(f"{process.url}/v1/models", headers=second).text == '["household-260k"]')
+            (tmp_path / "go").touch()
             assert chunks(stream)[-2:] == ["19", "[DONE]"]
         assert httpx.get(f"{process.url}/v1/models", headers=first).status_code == 401
         config.write_text("port = nonsense")
@@ -306,11 +308,11 @@ def test_systemd_is_told(tmp_path):
 
 
 def quiet(systemd: Systemd) -> int:
-    """Wait until nothing was told for ten periods; how often it was before."""
+    """Wait until nothing was told for fifty periods, on a busy machine too; how often it was before."""
 
     def silent() -> bool:
         before = systemd.told("WATCHDOG=1")
-        time.sleep(0.2)
+        time.sleep(1.0)
         return systemd.told("WATCHDOG=1") == before
 
     until(silent)

@@ -48,6 +48,7 @@ class Loaded:
 
     async def close(self) -> None:
         """Close the workers now; orders end with BackendFailed."""
+        self.pool.shut(f"model {self.name} is being closed: ask again in a moment")
         await asyncio.gather(*(worker.close() for worker in self.workers))
 
 

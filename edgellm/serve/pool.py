@@ -61,6 +61,7 @@ class Pool:
         self._context, self._settings, self._clock = context, settings, clock
         self._state, self._delay = PoolState(), Delay()
         self._news = asyncio.Event()
+        self._against = ""  # why no order gets a worker any more
         self.listeners: list[Callable[[], None]] = []  # called by `changed`
 
     def state(self) -> PoolState:
@@ -79,6 +80,11 @@ class Pool:
         news.set()
         for listener in self.listeners:
             listener()
+
+    def shut(self, why: str) -> None:
+        """No order gets a worker from now on, those that were under way neither: they end with BackendFailed."""
+        self._against = why
+        self.changed()
 
     async def stream(self, order: Order) -> AsyncGenerator[Portion, None]:
         """Portions; a reader does not see which workers they come from."""
@@ -111,6 +117,8 @@ class Pool:
     async def _choose(self, course: _Course) -> Member:
         """The best worker for an order, as soon as there is one. Raises: BackendFailed, BackendUnavailable."""
         while True:
+            if self._against:
+                raise BackendFailed(self._against)
             able = [member for member in self._members if member not in course.unfit]
             if not able and course.error is not None:
                 raise course.error

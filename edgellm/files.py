@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from edgellm.errors import UsageError
+
 CHUNK = 1 << 20
 
 
@@ -68,6 +70,18 @@ def new_directory(path: Path, replace: bool = False) -> Iterator[Path]:
             os.replace(work, path)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def check_replaceable(folder: Path, mark: str, kind: str) -> None:
+    """Raise UsageError unless `folder` is missing, empty, or an earlier `kind`, as a file `mark` in it says."""
+    if os.path.lexists(folder) and not (folder / mark).is_file() and not _is_empty(folder):
+        raise UsageError(f"{folder} is neither empty nor {kind}: name another folder")
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise UsageError(f"{folder} holds the current folder, so it cannot be replaced: name another folder")
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def sha256(path: Path) -> str:

@@ -309,6 +309,13 @@ def test_a_design_inside_of_the_vivado_project(capsys, tmp_path):
     assert "lies in the Vivado project, which is written anew: leave -o away or name another" in message
 
 
+@pytest.mark.parametrize(("command", "told"), [("compile", 2), ("bundle", 1), ("demo", 1)])
+def test_what_is_replaced_is_told(capsys, command, told):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert " ".join(capsys.readouterr().out.split()).count("an earlier one is replaced") == told
+
+
 @pytest.mark.fpga
 def test_a_vivado_project_wants_processors(capsys, tmp_path):
     message = failure(capsys, "compile", MODEL, "--board", "ulx3s-85f", "--vivado", str(tmp_path / "v"))

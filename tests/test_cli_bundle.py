@@ -71,6 +71,29 @@ def test_unpacking(tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "zu3", "x.bit"])
+def test_what_is_no_bundle_is_not_replaced(tmp_path, capsys, name):
+    bundles.write_design(tmp_path / "zu3")
+    (tmp_path / "notes.txt").write_text("precious")
+    (tmp_path / "x.bit").write_bytes(bundles.bit())
+    before = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*"))
+    assert failure(capsys, "bundle", "zu3", "-o", name) == (
+        f"{name} exists and is no bundle (X.edgellm): name a file that does not exist"
+    )
+    assert sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*")) == before
+
+
+def test_an_earlier_bundle_is_replaced(tmp_path, capsys):
+    bundles.write_design(tmp_path / "zu3")
+    (tmp_path / "toy.edgellm").write_bytes(b"damaged")
+    assert output(capsys, "bundle", "zu3", "-o", "toy.edgellm").startswith("wrote toy.edgellm: ")
+    assert "toy" in output(capsys, "unbundle", "toy.edgellm")
+    (tmp_path / "folder.edgellm").mkdir()
+    assert failure(capsys, "bundle", "zu3", "-o", "folder.edgellm").startswith(
+        "folder.edgellm exists and is no bundle"
+    )
+
+
 def test_signing(tmp_path, capsys):
     bundles.write_bundle(tmp_path)
     assert output(capsys, "keygen", "key.pem") == (

@@ -16,7 +16,7 @@ from edgellm.compiler import build
 from edgellm.compiler.budget import Goal, Objective
 from edgellm.compiler.compile import check, compile_model
 from edgellm.compiler.folding import Folding
-from edgellm.errors import BoardTooSmall, BoardUnknown, FoldingError, ModelNotFound
+from edgellm.errors import BoardTooSmall, BoardUnknown, FoldingError, ModelNotFound, UsageError
 from edgellm.numerics.random import random_model
 from edgellm.sim import design as sim_design
 
@@ -137,7 +137,7 @@ def test_a_stopped_build_leaves_the_old_design(tmp_path: Path, monkeypatch: pyte
     model = write_model(random_model(TINY, 1), tmp_path / "toy")
     out = tmp_path / "out"
     out.mkdir()
-    (out / "old").write_text("design")
+    (out / "design.json").write_text("old")
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -145,7 +145,29 @@ def test_a_stopped_build_leaves_the_old_design(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(build, "build", stop)
     with pytest.raises(KeyboardInterrupt):
         compile_model(model, "aup-zu3", out)
-    assert content(tmp_path) == {"out/old": b"design", "toy/model.onnx": (model / "model.onnx").read_bytes()}
+    assert content(tmp_path) == {
+        "out/design.json": b"old",
+        "toy/model.onnx": (model / "model.onnx").read_bytes(),
+    }
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noticed at once, not when everything is built."""
+    monkeypatch.setattr(build, "build", None)  # not reached
+    model = write_model(random_model(TINY, 1), tmp_path / "toy")
+    with pytest.raises(UsageError) as error:
+        compile_model(model, "no-such-board", model)
+    assert str(error.value) == f"{model} is neither empty nor a design of edgellm: name another folder"
+    assert [path.name for path in model.iterdir()] == ["model.onnx"]
+
+
+def test_an_older_design_is_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "design.json").write_text("old")
+    (out / "report.html").write_text("of the old one")
+    compile_model(design(TINY).parent / "toy", "aup-zu3", out)
+    assert content(out) == content(design(TINY))
 
 
 def test_check_names_the_model_after_its_folder(tmp_path: Path) -> None:

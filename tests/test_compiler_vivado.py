@@ -260,16 +260,18 @@ def test_a_board_without_processors_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("precious")
-    with (
-        pytest.raises(
-            UsageError, match="is neither empty nor a Vivado project of edgellm: name another folder"
-        ),
-        vivado.project(tmp_path, boards.load("kv260")),
-    ):
-        pass
-    assert (tmp_path / "mine").read_text() == "precious"
+def test_what_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    for place in (tmp_path, mine):
+        with (
+            pytest.raises(
+                UsageError, match="is neither empty nor a Vivado project of edgellm: name another folder"
+            ),
+            vivado.project(place, boards.load("kv260")),
+        ):
+            pass
+    assert mine.read_text() == "precious"
 
 
 def test_an_older_project_is_replaced(tmp_path: Path) -> None:

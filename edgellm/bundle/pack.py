@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,9 @@ def pack(source: str | Path, output: Path, additions: Additions = NOTHING) -> Ma
     """Write the bundle of a model, by name, folder, design folder or other bundle, to `output`, all at once.
 
     Raises ModelNotFound, ModelCorrupt, SimulationError for a damaged design; BundleMismatch, BundleCorrupt for a bitstream or
-    .hwh that does not belong to it; BundleUntrusted for the key; UsageError.
+    .hwh that does not belong to it; BundleUntrusted for the key; UsageError, also for an output that is no bundle.
     """
+    _check_output(output)
     model = catalog.find(source)
     design = catalog.design_around(model)
     content = {f"{reader.MODEL}/{name}": path for name, path in _model_files(model)}
@@ -77,6 +79,14 @@ def pack(source: str | Path, output: Path, additions: Additions = NOTHING) -> Ma
         archive.write(file, [*head, *sorted(content.items())])
         reader.Bundle(file, output, None)  # notices what changed meanwhile
     return described
+
+
+def _check_output(output: Path) -> None:
+    """Only an earlier bundle is replaced: a slip of the pen must not cost a bitstream."""
+    if os.path.lexists(output) and (output.is_dir() or output.suffix != reader.SUFFIX):
+        raise UsageError(
+            f"{output} exists and is no bundle (X{reader.SUFFIX}): name a file that does not exist"
+        )
 
 
 def _model_files(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -58,7 +58,12 @@ def _add_bundle(commands: Commands) -> None:
         "source", metavar="DIR", help="folder written by compile, or a model by name or folder, or a bundle"
     )
     parser.add_argument(
-        "-o", "--output", metavar="FILE", type=Path, required=True, help=f"bundle to write, X{bundle.SUFFIX}"
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help=f"bundle to write, X{bundle.SUFFIX}; an earlier one is replaced",
     )
     parser.add_argument("--bitstream", metavar="X.bit", type=Path, help="what Vivado made of the design")
     parser.add_argument(

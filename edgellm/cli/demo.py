@@ -52,7 +52,7 @@ def add(commands: Commands) -> None:
         metavar="DIR",
         type=Path,
         default=Path("out/demo"),
-        help="design folder (default: %(default)s)",
+        help="design folder, where an earlier one is replaced (default: %(default)s)",
     )
 
 

@@ -64,13 +64,13 @@ def _add_compile(commands: Commands) -> None:
         "--output",
         metavar="DIR",
         type=Path,
-        help="design folder to write (with --vivado alone: design in its folder)",
+        help="design folder to write, where an earlier one is replaced (with --vivado alone: design in its folder)",
     )
     parser.add_argument(
         "--vivado",
         metavar="DIR",
         type=Path,
-        help="write a Vivado project of the design too (not run in Vivado)",
+        help="write a Vivado project of the design too, where an earlier one is replaced (not run in Vivado)",
     )
     parser.add_argument(
         "--folding",

@@ -54,12 +54,13 @@ class Request:
 def compile_model(
     model_dir: Path, board: str, out_dir: Path, folding: Folding | None = None, goal: Goal = ANY
 ) -> None:
-    """Compile a model folder for a board into `out_dir`, which is replaced at the very end.
+    """Compile a model folder for a board into `out_dir`; an earlier design there is replaced at the very end.
 
     Without a folding the best one for the goal is searched.
     Raises BoardUnknown, BoardTooSmall, FoldingError, UnmappableNode, CompileError; ModelNotFound, ModelCorrupt,
-    ModelUnsupported for the model.
+    ModelUnsupported for the model; UsageError when `out_dir` holds anything else than a design.
     """
+    files.check_replaceable(Path(out_dir), DESIGN, "a design of edgellm")
     with progress.track(f"Compiling for {board}", total=6) as bar:
         request = check(Path(model_dir), board, folding, goal)
         bar.advance()

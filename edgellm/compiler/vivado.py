@@ -16,7 +16,7 @@ from edgellm import files, registers, resources
 from edgellm.compiler import block_design, boards, shell
 from edgellm.compiler.block_design import BLOCK
 from edgellm.compiler.boards import Board, ProcessingSystem
-from edgellm.errors import BoardWithoutProcessors, UsageError
+from edgellm.errors import BoardWithoutProcessors
 from edgellm.sim import design as designs
 from edgellm.sim.design import Design
 
@@ -37,8 +37,7 @@ def project(out: Path, board: Board) -> Iterator[Path]:
     Raises: BoardWithoutProcessors; UsageError when `out` holds anything else.
     """
     processors(board)
-    if out.exists() and not (out / SETTINGS).is_file() and any(out.iterdir()):
-        raise UsageError(f"{out} is neither empty nor a Vivado project of edgellm: name another folder")
+    files.check_replaceable(out, SETTINGS, "a Vivado project of edgellm")
     with files.new_directory(out, replace=True) as work:
         yield work
 

@@ -109,7 +109,6 @@ class Server(uvicorn.Server):
             server.close()
         try:
             await asyncio.wait_for(self._service.drain(seconds), seconds + FINISH_SECONDS)
-            await self._guard.drain.idle(FINISH_SECONDS)
         except asyncio.TimeoutError:
             log.error("the service did not drain within %g s", seconds + FINISH_SECONDS)
         finally:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import anyio
@@ -56,47 +55,24 @@ class SafeHeaders:
         return await self._app(scope, receive, sending)
 
 
+@dataclass(slots=True)
 class Drain:
-    """The requests under way, and whether there are to be no more."""
+    """Whether there are to be no more requests."""
 
-    def __init__(self) -> None:
-        self.on, self._running = False, 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    @contextlib.contextmanager
-    def request(self) -> Iterator[None]:
-        """Count one."""
-        self._running += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._idle.set()
-
-    async def idle(self, seconds: float) -> bool:
-        """Wait for the requests under way; whether none is left."""
-        with anyio.move_on_after(seconds):
-            await self._idle.wait()
-        return not self._running
+    on: bool = False
 
 
 class Draining:
-    """Refuses new requests once the service is to end."""
+    """Refuses new requests once the service is to end; uvicorn waits for those under way."""
 
     def __init__(self, app: App, drain: Drain) -> None:
         self._app, self._drain = app, drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] != "http" or scope["path"] in PROBES:
-            return await self._app(scope, receive, send)
-        if self._drain.on:
+        if self._drain.on and scope["type"] == "http" and scope["path"] not in PROBES:
             return await DRAINING.send(send)
-        with self._drain.request():
-            return await self._app(scope, receive, send)
+        return await self._app(scope, receive, send)
 
 
 class KnownHosts:

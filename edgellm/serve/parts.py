@@ -24,12 +24,12 @@ class Life(Service, Protocol):
         """Serve what these settings say; answers under way end on the models that they began on. Raises: EdgeLLMError."""
         ...
 
-    async def drain(self, seconds: float) -> None:
-        """Not ready any more; returns when all answers are done, or have ended with an error after so long."""
+    async def drain(self, seconds: float) -> bool:
+        """Not ready any more; waits for the answers under way; whether all ended in so many seconds."""
         ...
 
     async def close(self) -> None:
-        """Free everything."""
+        """Free everything; answers that are not done end with an error. A second call does nothing."""
         ...
 
 

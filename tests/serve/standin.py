@@ -70,12 +70,14 @@ class Service:
         self.draining = True
         for _ in range(int(seconds * 100)):
             if not self.running:
-                return
+                return True
             await asyncio.sleep(0.01)
-        self.gone = True
+        return False
 
     async def close(self):
-        sys.stderr.write("closed\n")
+        if not self.gone:
+            sys.stderr.write("closed\n")
+        self.gone = True
 
 
 def create_app(service, middlewares=()) -> Starlette:

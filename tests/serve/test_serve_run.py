@@ -159,6 +159,14 @@ def test_beyond_this_machine_only_with_keys(tmp_path):
         assert httpx.get(f"{local}/v1/models").status_code == 401
 
 
+def test_a_model_that_cannot_be_loaded():
+    process = Process("no-such", "--port", "0")
+    assert process.wait() == 2
+    until(lambda: "" in process.errors)
+    assert process.errors[0] == "closed\n"
+    assert process.errors[1].startswith("edgellm: error: no-such: no such folder and no model of that name. ")
+
+
 def test_a_port_that_is_taken():
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]

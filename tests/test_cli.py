@@ -344,6 +344,15 @@ def test_cache_lists_and_clears(capsys, tmp_path, monkeypatch):
     assert not (tmp_path / "design" / "0123456789abcdef").exists()
 
 
+def test_cache_clear_tells_what_is_in_use(capsys, tmp_path, monkeypatch):
+    from edgellm import cache
+
+    monkeypatch.setenv("EDGELLM_CACHE", str(tmp_path))
+    with cache.using(cache.fetch("design", "key", lambda work: None)):
+        assert main(["cache", "clear"]) == 0
+        assert capsys.readouterr().out == f"freed 0 MiB in {tmp_path}; 1 in use stay\n"
+
+
 def test_ctrl_c_is_a_message_and_its_own_exit_code(capsys, monkeypatch):
     from edgellm.cli import models
 

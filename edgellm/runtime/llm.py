@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from edgellm import catalog, manifest, prompt
+from edgellm import cache, catalog, manifest, prompt
 from edgellm.errors import UsageError
 from edgellm.numerics.sampling import GREEDY
 from edgellm.runtime import chains, registry
@@ -162,6 +162,7 @@ class LLM:
         `chains`: the filters of prompts and the post-processors of answers.
         """
         self.backend_reason, self.chains = reason, chains
+        self._release = cache.hold(folder, self)  # the next back end may open it much later
         self.manifest = manifest.read(folder)
         self.name, self.folder = self.manifest.name, folder
         self.tokenizer = Tokenizer.from_file(folder / TOKENIZER)
@@ -227,6 +228,7 @@ class LLM:
         if self._async is not None:
             self._async.close()
         self.engine.close()
+        self._release()
 
     def __enter__(self) -> LLM:
         return self

@@ -10,6 +10,7 @@ import pytest
 import studies
 
 from edgellm import __version__, catalog
+from edgellm.cli import main as command_line
 from edgellm.cli.main import main
 
 MODEL = "home-260k"
@@ -37,6 +38,18 @@ def failure(capsys, *arguments: str) -> str:
 @pytest.fixture
 def copy(tmp_path):
     return shutil.copytree(catalog.find(MODEL), tmp_path / "copy")
+
+
+def test_every_command_is_in_the_module_that_is_loaded_for_it(capsys):
+    """One parser has them all, in the order of the table; the one of a command has those of its module."""
+    groups = [action for action in command_line.parser()._actions if action.choices]
+    assert list(groups[0].choices) == list(command_line.MODULES)
+    for name, module in command_line.MODULES.items():
+        (group,) = (action for action in command_line.parser(name)._actions if action.choices)
+        assert set(group.choices) == {one for one, its in command_line.MODULES.items() if its == module}
+    with pytest.raises(SystemExit):
+        main(["nonsense"])
+    assert "invalid choice: 'nonsense' (choose from 'generate', 'models'," in capsys.readouterr().err
 
 
 def test_version_and_help():

@@ -82,6 +82,7 @@ def find(asset: Asset) -> Path:
     """Path of a fetched asset; ModelNotFound says how to get it."""
     if not asset.place.is_file():
         raise ModelNotFound(f"the {asset.name} is not on this machine: run `edgellm fetch {asset.name}` once")
+    cache.touch(asset.place.parent)
     return asset.place
 
 

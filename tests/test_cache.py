@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -109,6 +110,83 @@ def test_fetch_keeps_the_limit_but_not_at_the_cost_of_what_is_in_use() -> None:
     cache.fetch("kind", "recent", fill(100))
     cache.fetch("kind", "now", fill(100), limit=50)
     assert sorted(entry.key for entry in cache.entries()) == ["now", "recent"]
+
+
+class Owner:
+    """Whoever has an entry open."""
+
+
+@pytest.mark.parametrize("inside", ["", "design/model"])
+def test_an_entry_that_is_held_is_left_alone(inside: str) -> None:
+    held, free = (cache.fetch("kind", name, fill(100)) for name in ("held", "free"))
+    age(held, HOUR)
+    age(free, HOUR)
+    owner = Owner()
+    cache.hold(held / inside, owner)
+    assert (cache.evict(0), cache.clear()) == (100, 0)
+    assert [entry.key for entry in cache.entries()] == ["held"]
+    del owner
+    assert cache.evict(0) == 100
+    assert cache.entries() == []
+
+
+def test_a_hold_ends_when_it_is_told_to() -> None:
+    owner, entry = Owner(), cache.fetch("kind", "key", fill(100))
+    first, second = cache.hold(entry, owner), cache.hold(entry, owner)
+    first()
+    first()
+    assert cache.clear() == 0
+    second()
+    assert cache.clear() == 100
+
+
+def test_what_lies_elsewhere_is_not_held(place: Path) -> None:
+    owner = Owner()
+    for path in (place.parent, place, place / "kind", Path("relative")):
+        cache.hold(path, owner)()
+    assert list(place.iterdir()) == []
+
+
+def test_an_entry_in_use_by_another_process() -> None:
+    """It stays until that process ends, however it ends."""
+    age(cache.fetch("kind", "key", fill(100)), HOUR)
+    code = (
+        "from edgellm import cache; owner = type('Owner', (), {})()\n"
+        "cache.hold(cache.root() / 'kind' / 'key' / 'file', owner); print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        assert cache.evict(0) == 0
+        other.kill()
+        other.wait()
+    assert cache.evict(0) == 100
+
+
+def test_a_held_entry_that_was_deleted_by_hand_can_be_built_again() -> None:
+    owner, entry = Owner(), cache.fetch("kind", "key", fill(100))
+    cache.hold(entry, owner)
+    shutil.rmtree(entry)
+    assert (cache.fetch("kind", "key", fill(100)) / "file").is_file()
+    assert cache.clear() == 0
+
+
+def test_an_entry_used_since_it_was_listed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may fetch it just then, and open it a moment later."""
+    age(cache.fetch("kind", "key", fill(100)), HOUR)
+    listed = cache.entries()
+    monkeypatch.setattr(cache, "entries", lambda: listed)
+    cache.fetch("kind", "key", fill())
+    assert cache.evict(0) == 0
+    assert listed[0].path.is_dir()
+
+
+def test_using_an_entry_for_a_moment() -> None:
+    entry = cache.fetch("kind", "key", fill(100))
+    with cache.using(entry):
+        assert cache.clear() == 0
+    assert cache.clear() == 100
 
 
 def test_clear(place: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import studies
 
 from edgellm import __version__, catalog
+from edgellm.cli import main as command_line
 from edgellm.cli.main import main
 
 MODEL = "home-260k"
@@ -37,6 +38,18 @@ def failure(capsys, *arguments: str) -> str:
 @pytest.fixture
 def copy(tmp_path):
     return shutil.copytree(catalog.find(MODEL), tmp_path / "copy")
+
+
+def test_every_command_is_in_the_module_that_is_loaded_for_it(capsys):
+    """One parser has them all, in the order of the table; the one of a command has those of its module."""
+    groups = [action for action in command_line.parser()._actions if action.choices]
+    assert list(groups[0].choices) == list(command_line.MODULES)
+    for name, module in command_line.MODULES.items():
+        (group,) = (action for action in command_line.parser(name)._actions if action.choices)
+        assert set(group.choices) == {one for one, its in command_line.MODULES.items() if its == module}
+    with pytest.raises(SystemExit):
+        main(["nonsense"])
+    assert "invalid choice: 'nonsense' (choose from 'generate', 'models'," in capsys.readouterr().err
 
 
 def test_version_and_help():
@@ -342,6 +355,15 @@ def test_cache_lists_and_clears(capsys, tmp_path, monkeypatch):
     assert main(["cache", "clear"]) == 0
     assert capsys.readouterr().out.startswith("freed 1 MiB in ")
     assert not (tmp_path / "design" / "0123456789abcdef").exists()
+
+
+def test_cache_clear_tells_what_is_in_use(capsys, tmp_path, monkeypatch):
+    from edgellm import cache
+
+    monkeypatch.setenv("EDGELLM_CACHE", str(tmp_path))
+    with cache.using(cache.fetch("design", "key", lambda work: None)):
+        assert main(["cache", "clear"]) == 0
+        assert capsys.readouterr().out == f"freed 0 MiB in {tmp_path}; 1 in use stay\n"
 
 
 def test_ctrl_c_is_a_message_and_its_own_exit_code(capsys, monkeypatch):

@@ -10,10 +10,13 @@ import pytest
 from compiled import design
 from shapes import SHARED_KV, TINY
 
+from edgellm import cache
 from edgellm.errors import Deviation
 from edgellm.numerics import onnxfile
 from edgellm.numerics.golden import GoldenModel
 from edgellm.numerics.sampling import Sampling
+from edgellm.sim import design as designs
+from edgellm.sim import verilator
 from edgellm.sim.accelerator import Accelerator
 from edgellm.sim.verify import verify
 
@@ -45,6 +48,18 @@ def test_every_stream_of_a_drawn_answer(name: str) -> None:
     model = golden(folder)
     done = verify(Accelerator(folder), model, [1, 2, 3], 12, [], Sampling.of(1 << 60 | 77, 9.0))
     assert done.tokens != model.generate([1, 2, 3], 12).tokens
+
+
+def test_a_design_in_the_cache_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = designs.load(design(TINY))
+    library = verilator.build(found.top, found.source_files())
+    monkeypatch.setattr(verilator, "build", lambda *_: library)
+    monkeypatch.setenv("EDGELLM_CACHE", str(tmp_path))
+    entry = cache.fetch("design", "key", lambda work: shutil.copytree(found.folder, work / "design"))
+    device = Accelerator(entry / "design")
+    assert cache.clear() == 0
+    del device
+    assert cache.clear() > 0
 
 
 class Crowd:

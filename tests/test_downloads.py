@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import subprocess
 import zipfile
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgellm import downloads
+from edgellm import cache, downloads
 from edgellm.cli.main import main
 from edgellm.downloads import Asset, Wheel
 from edgellm.errors import DownloadFailed, ModelNotFound
@@ -60,6 +61,16 @@ def pip(
 
 def left_over(root: Path) -> list[str]:
     return [path.name for path in root.glob("paper/*")]
+
+
+def test_who_finds_it_uses_it(monkeypatch, root):
+    pip(monkeypatch)
+    entry = downloads.fetch(PAPER).parent
+    os.utime(entry, (0, 0))
+    downloads.find(PAPER)
+    assert cache.evict(0) == 0
+    os.utime(entry, (0, 0))
+    assert cache.evict(0) == len(CONTENT)
 
 
 def test_download_once(monkeypatch, root):

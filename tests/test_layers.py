@@ -41,6 +41,7 @@ HEAVY = {
     "argon2",
     "ray",
 }
+LATE = {"tomllib", "tomli", "subprocess", "asyncio", "http.client", "ssl", "edgellm.cli", "edgellm.bench"}
 CORE = [
     "*.py",
     "numerics/*.py",
@@ -107,10 +108,30 @@ def test_folders_do_not_reach_across(folder):
         assert not wrong, path
 
 
-def test_importing_edgellm_loads_no_heavy_module():
-    code = f"import sys, edgellm, edgellm.cli.main; print(sorted({HEAVY!r} & set(sys.modules)))"
+def loaded(code):
+    """Modules in a fresh process after some code."""
+    code = f"import sys; {code}; print('loaded', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def test_the_whole_command_line_loads_no_heavy_module():
+    modules = loaded("import edgellm.cli.main as command_line; command_line.parser()")
+    assert modules & HEAVY == set()
+    files = {f"edgellm.cli.{path.stem}" for path in PACKAGE.glob("cli/[!_]*.py")}
+    assert files <= modules
+
+
+def test_importing_edgellm_loads_nothing_that_few_need():
+    before, modules = loaded("pass"), loaded("import edgellm")
+    assert modules & (LATE - before) == set()
+    assert "edgellm.runtime.llm" in modules
+
+
+def test_a_command_loads_no_other_command():
+    modules = loaded("from edgellm.cli.main import main; main(['models'])")
+    commands = {name for name in modules if name.startswith("edgellm.cli.")}
+    assert commands == {"edgellm.cli.main", "edgellm.cli.common", "edgellm.cli.models"}
 
 
 def test_public_surface_is_complete():

@@ -8,6 +8,7 @@ import pytest
 import toy
 
 import edgellm
+from edgellm import cache
 from edgellm.errors import EmptyPrompt, ModelCorrupt, PromptTooLong, UsageError
 
 
@@ -20,6 +21,16 @@ def load(tmp_path):
         return edgellm.LLM(folder, [lambda: device]), device
 
     return opened
+
+
+def test_a_model_in_the_cache_is_held_until_it_is_closed(tmp_path, monkeypatch):
+    """The next back end opens the same folder, maybe hours later."""
+    monkeypatch.setenv("EDGELLM_CACHE", str(tmp_path))
+    entry = cache.fetch("bundle", "key", lambda work: toy.write_model(work / "model"))
+    llm = edgellm.LLM(entry / "model", [lambda: toy.Parrot(b"a")])
+    assert cache.clear() == 0
+    llm.close()
+    assert cache.clear() > 0
 
 
 def test_generate_gives_tokens_text_reason_and_timings(load):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgellm import cache
 from edgellm.errors import ToolMissing
 from edgellm.native import build, compilation
 
@@ -72,6 +73,17 @@ def test_the_sources_compile_without_a_warning(tmp_path, monkeypatch):
     strict = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Werror")
     monkeypatch.setattr(compilation, "FLAGS", (*compilation.FLAGS, *strict))
     compilation.compile_into(tmp_path / "lib.so", compilation.find_compiler())
+
+
+def test_a_library_that_is_loaded_is_held():
+    """In a process of its own: it is loaded once in each."""
+    code = (
+        "from edgellm import cache; from edgellm.native import binding, compilation; from pathlib import Path\n"
+        "compilation.PACKAGE = Path('/nowhere'); binding.load(); print(cache.clear(), len(cache.entries()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 1\n"
+    assert cache.clear() > 0
 
 
 @pytest.mark.sim  # setuptools as new as the build wants is in the workstation's environment

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+
 import boards
 import numpy as np
 import pynq
 import pytest
 
+from edgellm import cache
 from edgellm.bundle import bitfile
 from edgellm.errors import SimulationError
 from edgellm.registers import Register
 from edgellm.sim import board as simulated
 from edgellm.sim import stand_in
+from edgellm.sim.board_fabric import Fabric, Places
 from edgellm.sim.board_memory import PAGE, Dram
 from edgellm.sim.board_registers import InterruptController, Mapped, Plain
 
@@ -85,6 +89,15 @@ def test_it_is_there_when_the_variable_says_so(monkeypatch):
     assert simulated.SimulatedBoard._probe_() == []
     monkeypatch.setenv(simulated.VARIABLE, str(boards.design()))
     assert [board.name for board in simulated.SimulatedBoard._probe_()] == ["edgellm simulated board"]
+
+
+def test_a_design_in_the_cache_is_held(tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGELLM_CACHE", str(tmp_path))
+    entry = cache.fetch("bundle", "key", lambda work: shutil.copytree(boards.design(), work / "design"))
+    fabric = Fabric(entry / "design", Places(0, None, False))
+    assert cache.clear() == 0
+    del fabric
+    assert cache.clear() > 0
 
 
 def test_views_of_mapped_registers_still_reach_them():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from rtl_modules import RTL
 
+from edgellm import cache
 from edgellm.errors import Deadlock, SimulationError, UsageError
 from edgellm.sim import verilator
 from edgellm.sim.harness import Simulation
@@ -115,6 +117,17 @@ def sim(library: Path, tmp_path: Path) -> Simulation:
     sim = Simulation(library, words(tmp_path, 3, 5))
     sim.reset()
     return sim
+
+
+def test_a_library_in_the_cache_is_held(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGELLM_CACHE", str(tmp_path / "cache"))
+    entry = cache.fetch("simulator", "key", lambda work: shutil.copy(library, work / verilator.LIBRARY))
+    sim = Simulation(entry / verilator.LIBRARY, words(tmp_path, 3, 5))
+    assert cache.clear() == 0
+    del sim
+    assert cache.clear() > 0
 
 
 @pytest.mark.parametrize(("stall_in", "stall_out"), [(0.0, 0.0), (0.7, 0.2), (0.1, 0.8)])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from rtl_modules import RTL
 from test_rtl_shell import BENCH, BLOCKS
 
+from edgellm import cache
 from edgellm.compiler import shell
 from edgellm.compiler.shell import Shell
 from edgellm.registers import Control, Register, Ring, Status
@@ -46,6 +49,15 @@ def send(sim, memory, words):
 
 def events(memory, count):
     return [(int(e) >> 32, int(e) & 0xFFFFFFFF) for e in memory[EVENTS // 8 : EVENTS // 8 + count]]
+
+
+def test_a_library_in_the_cache_is_held(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("EDGELLM_CACHE", str(tmp_path / "cache"))
+    entry = cache.fetch("simulator", "key", lambda work: shutil.copy(library, work))
+    sim, _ = start(entry / library.name, tmp_path)
+    assert cache.clear() == 0
+    del sim
+    assert cache.clear() > 0
 
 
 WORDS = [3, 1 << 31 | 5, 7, 9, 11, 13]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgellm import cache
 from edgellm.errors import SimulationError, ToolMissing
 from edgellm.sim import toolchain, verilator
 from edgellm.sim.harness import Simulation
@@ -47,6 +48,19 @@ def test_parameters_and_macros(source: Path) -> None:
     sim.reset()
     assert sim.run(10, {"out0": 1})
     assert sim.pop("out0")[0][0].tolist() == [0xFD, 0x0F]
+
+
+def test_what_a_build_links_is_held(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody clears the cache while a design compiles."""
+    monkeypatch.setenv("EDGELLM_CACHE", str(tmp_path / "cache"))
+    run_all = toolchain.Toolchain.run_all
+
+    def cleared(tools: toolchain.Toolchain, label: str, commands: list[list[str]]) -> None:
+        run_all(tools, label, commands)
+        cache.clear()
+
+    monkeypatch.setattr(toolchain.Toolchain, "run_all", cleared)
+    assert Simulation(verilator.build("constant", [source], defines=["BITS=12"])).ports["out0"].bits == 12
 
 
 def test_rtl_that_verilator_rejects(source: Path) -> None:

@@ -216,7 +216,8 @@ def run_report(options: argparse.Namespace) -> int:
 def run_cache(options: argparse.Namespace) -> int:
     """List or clear the build cache."""
     if options.action == "clear":
-        print(f"freed {cache.clear() / 2**20:,.0f} MiB in {cache.root()}")
+        freed, held = cache.clear(), len(cache.entries())
+        print(f"freed {freed / 2**20:,.0f} MiB in {cache.root()}" + (f"; {held} in use stay" if held else ""))
         return 0
     rows = [(entry.kind, entry.key[:16], f"{entry.size / 2**20:,.1f}") for entry in cache.entries()]
     print(table(["kind", "key", "MiB"], rows))

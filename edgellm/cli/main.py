@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import signal
 import sys
 from collections.abc import Sequence
 
 from edgellm._version import __version__
-from edgellm.cli import (
-    bench,
-    board,
-    build,
-    bundle,
-    demo,
-    doctor,
-    evaluate,
-    fetch,
-    fifos,
-    generate,
-    hardware,
-    models,
-    prune,
-    quantize,
-    serve,
-    synth,
-    teacher,
-)
 from edgellm.errors import EdgeLLMError
 
 EPILOG = """\
@@ -51,11 +33,38 @@ examples:
   edgellm board out/zu3                                      the PYNQ driver on a simulated board
   edgellm doctor                                             what works here, and why not
 """
+MODULES = {  # command -> its module in edgellm.cli; in the order of the help
+    "generate": "generate",
+    "models": "models",
+    "distill": "build",
+    "export": "build",
+    "prune": "prune",
+    "quantize": "quantize",
+    "fetch": "fetch",
+    "paraphrase": "teacher",
+    "write": "teacher",
+    "eval": "evaluate",
+    "compile": "hardware",
+    "simulate": "hardware",
+    "report": "hardware",
+    "cache": "hardware",
+    "bundle": "bundle",
+    "unbundle": "bundle",
+    "keygen": "bundle",
+    "board": "board",
+    "fifos": "fifos",
+    "synth": "synth",
+    "bench": "bench",
+    "serve": "serve",
+    "keys": "serve",
+    "demo": "demo",
+    "doctor": "doctor",
+}
 OK, ERROR, INTERRUPTED = 0, 2, 130
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line, or what `command` needs of it: to load every module takes longer than an answer."""
     top = argparse.ArgumentParser(
         prog="edgellm",
         description="Small language models in microseconds a token, bit-exact on every back end.",
@@ -64,33 +73,17 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"edgellm {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (
-        generate,
-        models,
-        build,
-        prune,
-        quantize,
-        fetch,
-        teacher,
-        evaluate,
-        hardware,
-        bundle,
-        board,
-        fifos,
-        synth,
-        bench,
-        serve,
-        demo,
-        doctor,
-    ):
-        module.add(commands)
+    modules = [MODULES[command]] if command in MODULES else dict.fromkeys(MODULES.values())
+    for module in modules:
+        importlib.import_module(f"edgellm.cli.{module}").add(commands)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it worked, 2 for an error that the message explains, 130 after Ctrl-C."""
     signal.signal(signal.SIGTERM, _terminate)
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser(given[0] if given else None).parse_args(given)
     try:
         return int(options.run(options) or OK)
     except EdgeLLMError as error:

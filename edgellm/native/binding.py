@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgellm import cache as builds
 from edgellm.errors import ToolMissing
 from edgellm.native import build
 
@@ -100,6 +101,7 @@ def load() -> ctypes.CDLL:
     for name, (result, arguments) in signatures.items():
         function = getattr(library, f"edgellm_{name}")
         function.restype, function.argtypes = result, arguments
+    builds.hold(path, library)
     return library
 
 

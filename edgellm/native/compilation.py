@@ -6,7 +6,6 @@ import hashlib
 import os
 import shlex
 import shutil
-import subprocess
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,6 +49,8 @@ def find_compiler() -> list[str] | None:
 
 def compile_into(library: Path, compiler: list[str]) -> None:
     """Compile the sources to `library`. Raises: CannotCompile with what the compiler says."""
+    import subprocess  # takes longer to load than a short answer, and is needed once
+
     sources = [str(path) for path in sorted(SOURCES.glob("*.c"))]
     command = [*compiler, *FLAGS, "-o", str(library), *sources, "-lm"]
     try:

@@ -17,11 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 from edgellm.errors import ConfigError
 from edgellm.runtime import filters, post
 from edgellm.runtime.filters import Filter
@@ -63,6 +58,10 @@ def of(table: Mapping[str, Any]) -> Chains:
 
 def read(path: Path) -> Chains:
     """From a TOML file. Raises: as `of`, ConfigError for a file that cannot be read."""
+    if sys.version_info >= (3, 11):  # few have a file: not loaded before
+        import tomllib
+    else:
+        import tomli as tomllib
     try:
         return of(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

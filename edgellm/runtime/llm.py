@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from edgellm import catalog
+from edgellm import cache, catalog
 from edgellm.errors import UsageError
 from edgellm.numerics.sampling import GREEDY
 from edgellm.runtime import chains, registry
@@ -140,6 +140,7 @@ class LLM(Model):
 
         `chains`: the filters of prompts and the post-processors of answers.
         """
+        self._release = cache.hold(folder, self)  # the next back end may open it much later
         super().__init__(folder, chains)
         self.engine = Engine(openers)
         passed = self.engine.failures
@@ -221,6 +222,7 @@ class LLM(Model):
         if self._async is not None:
             self._async.close()
         self.engine.close()
+        self._release()
 
     def __enter__(self) -> LLM:
         return self

@@ -117,8 +117,8 @@ class EdgeService:
                 reasons.append(f"model {name}: no back end works")
         return Readiness(not reasons, reasons, self._draining)
 
-    async def drain(self, seconds: float) -> None:
-        """Take no more; returns when all answers are done, or have ended with an error after so long."""
+    async def drain(self, seconds: float) -> bool:
+        """Take no more; wait for the answers under way: whether all ended in so many seconds."""
         self._draining, self._against = True, [ENDING]
         for one in self._open.values():
             one.loaded.scheduler.shut(ENDING)
@@ -126,18 +126,15 @@ class EdgeService:
         try:
             await asyncio.wait_for(asyncio.gather(*running, *self._retiring), seconds)
         except asyncio.TimeoutError:
-            await self._end_all()
-
-    async def _end_all(self) -> None:
-        """Close the workers, which ends what is under way."""
-        await asyncio.gather(*(one.loaded.close() for one in self._open.values()))
+            return False
+        return True
 
     async def close(self) -> None:
         """Free everything."""
         self._draining, self._against = True, [ENDING]
         for task in self._retiring:
             task.cancel()
-        await self._end_all()
+        await asyncio.gather(*(one.loaded.close() for one in self._open.values()))
         await self.layers.close()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgellm import progress
+from edgellm import cache, progress
 from edgellm.errors import Deadlock
 from edgellm.numerics.sampling import GREEDY, Sampling
 from edgellm.runtime import words
@@ -27,6 +27,7 @@ class Accelerator:
 
     def __init__(self, folder: Path, seed: int = 1, finn_core: bool = False) -> None:
         self.design = designs.load(folder)
+        cache.hold(folder, self)
         with progress.track(f"Building the simulator of {self.design.model['name']} for {self.design.board}"):
             library = verilator.build(self.design.top, self.design.source_files(finn_core))
         self._sim = Simulation(library, self.design.folder, seed=seed)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgellm import cache
 from edgellm.errors import SimulationError
 from edgellm.registers import PAGE
 from edgellm.sim import design as designs
@@ -34,6 +35,7 @@ class Fabric:
 
     def __init__(self, folder: Path, places: Places, stall: float = STALL, seed: int = 1) -> None:
         self.design = designs.load(folder)
+        cache.hold(folder, self)
         self.dram = Dram(LOW if places.zynq_7000 else HIGH, seed=seed)
         self.interrupts = InterruptController()
         self.accesses: Counter[str] = Counter()  # to registers of the logic, by what was accessed

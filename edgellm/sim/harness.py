@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgellm import cache
 from edgellm.errors import Deadlock, SimulationError, UsageError
 from edgellm.sim.streams import Rows, beat_bytes
 
@@ -143,6 +144,7 @@ class Simulation:
         self._handle = None
         self.library = library
         self._library = load_library(library, _SIGNATURES)
+        cache.hold(library, self)
         with inside(run_dir):
             self._handle = self._call("new", seed & 0xFFFFFFFF)
         self._check_error()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgellm import cache
 from edgellm.errors import SimulationError
 from edgellm.sim import toolchain, verilator
 from edgellm.sim.harness import inside, load_library
@@ -83,6 +84,7 @@ class ShellSimulation:
         """`memory` begins at address `base`; memory files are read relative to `run_dir`. Raises: SimulationError."""
         self._handle = None
         self._library = load_library(library, _SIGNATURES)
+        cache.hold(library, self)
         self._memory = memory  # held as long as the library may write to it
         with inside(run_dir):
             arguments = (seed & 0xFFFFFFFF, memory.ctypes.data, base, memory.nbytes, stall)

@@ -97,10 +97,11 @@ def _build(tools: toolchain.Toolchain, design: _Design, work: Path) -> None:
     units = _units(model)
     flags = ("-include", str(runtime / toolchain.PRECOMPILED), f"-I{model}")
     commands = [tools.compile(unit, unit.with_suffix(".o"), *flags) for unit in units]
-    tools.run_all(f"Building the simulator of {design.top}", commands)
-    objects = [*(unit.with_suffix(".o") for unit in units), *sorted(runtime.glob("*.o"))]
-    link = [tools.compiler, "-shared", "-Wl,-Bsymbolic", "-pthread", "-o", str(work / LIBRARY)]
-    tools.run([*link, *map(str, objects)])
+    with cache.using(runtime):  # a large design takes longer than the cache's grace
+        tools.run_all(f"Building the simulator of {design.top}", commands)
+        objects = [*(unit.with_suffix(".o") for unit in units), *sorted(runtime.glob("*.o"))]
+        link = [tools.compiler, "-shared", "-Wl,-Bsymbolic", "-pthread", "-o", str(work / LIBRARY)]
+        tools.run([*link, *map(str, objects)])
     shutil.rmtree(model)
 
 

@@ -196,25 +196,26 @@ def test_draining_lets_answers_end_and_takes_no_more(judge):
         tokens = [*(await anext(portions)).tokens]
         draining = asyncio.create_task(service.drain(30))
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="^the service is shutting down: "):
+        with pytest.raises(Overloaded, match=r"^the service is shutting down: "):
             await tokens_of(served, temperature=1.0, seed=4)
         assert not service.readiness().ready
         assert service.readiness().draining
         async for portion in portions:
             tokens += portion.tokens
-        await draining
+        assert await draining
         assert tokens == judge
 
     opened(values(HOME), work)
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-def test_what_is_not_over_when_draining_is_ends_with_an_error(isolated):
+def test_what_is_not_over_when_it_closes_ends_with_an_error(isolated):
     async def work(service):
         served = service.get(HOUSEHOLD)
         portions = served.source.stream(order(served, temperature=4.0, seed=1))
         await anext(portions)
-        await service.drain(0.0)
+        assert not await service.drain(0.0)
+        await service.close()
         with pytest.raises(BackendFailed, match=f"^model {HOUSEHOLD} is being closed: "):
             async for _ in portions:
                 pass

@@ -141,8 +141,7 @@ class ProcessWorker:
         if not self._opened.done():
             self._opened.set_exception(BackendFailed(why))
         for mail in self._mail.values():
-            if not mail.over:
-                mail.fail(BackendFailed(why))
+            mail.fail(BackendFailed(why))
 
     def _beat(self) -> None:
         """Ask how it is, again and again."""

@@ -71,8 +71,16 @@ class Worker(Source, Protocol):
     """A source with a back end of its own. When it raises BackendFailed, another worker can go on behind the tokens so far."""
 
     name: str  # unique in a pool: native-0
-    backend: str  # native, cpu, fpga, ...
-    slots: int  # answers at a time
+
+    @property
+    def backend(self) -> str:
+        """In use: native, cpu, fpga, ..."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Answers at a time."""
+        ...
 
     def state(self) -> WorkerState:
         """How it is; never waits."""
@@ -92,7 +100,7 @@ class WorkerState:
     queued: int = 0  # in its engine
     cached: int = 0  # tokens in its prefix cache
     failures: tuple[str, ...] = ()  # why back ends were given up
-    lost: bool = False  # not alive, and several tries to open it again have failed
+    lost: bool = False  # not alive, and not soon again: closed, or several tries to open it have failed
 
 
 def ended(order: Order, end: End, first_token: float | None, infos: Sequence[TokenInfo]) -> Ended:

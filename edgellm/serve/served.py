@@ -8,6 +8,8 @@ from typing import Protocol
 
 from edgellm.runtime.model import Model
 from edgellm.serve.orders import Source, Worker
+from edgellm.serve.pool import Pool
+from edgellm.serve.scheduler import Scheduler
 from edgellm.serve.settings import ModelSettings, Values
 
 
@@ -22,6 +24,8 @@ class Served:
     settings: ModelSettings
     workers: Sequence[Worker] = ()
     loaded: float = 0.0  # unix time, s
+    scheduler: Scheduler | None = None  # the queue within the source
+    pool: Pool | None = None  # behind it
 
 
 @dataclass(slots=True)

@@ -19,9 +19,10 @@ from edgellm.serve.orders import Order
 from edgellm.serve.pool import Pool
 from edgellm.serve.scheduler import Scheduler
 from edgellm.serve.settings import QueueSettings
-from edgellm.serve.workers.process import ProcessWorker, Wanted
+from edgellm.serve.workers.process import ProcessWorker
 from edgellm.serve.workers.pulse import PATIENCE, Patience
 from edgellm.serve.workers.revived import Revived
+from edgellm.serve.workers.wanted import Wanted
 
 MODEL = "home-260k"
 TEXT = "turn on the kitchen light"
@@ -258,7 +259,9 @@ def test_closing_ends_answers_and_the_process(llm, wanted):
 
 PARENT = """
 import asyncio, sys
-from edgellm.serve.workers.process import *
+from pathlib import Path
+from edgellm.serve.workers.process import ProcessWorker
+from edgellm.serve.workers.wanted import Wanted
 async def main():
     worker = await ProcessWorker.open("native-0", Wanted(Path(sys.argv[1]), "native", sys.argv[2]), lambda: None)
     print(worker._process.pid, flush=True)

@@ -188,6 +188,7 @@ def test_closed_for_good():
         for _ in range(20):
             await asyncio.sleep(0)
         assert len(setup.pauses) == tries
+        assert setup.worker.state().lost
         with pytest.raises(BackendFailed, match=r"^worker fake-0: it is closed$"):
             await setup.read()
 

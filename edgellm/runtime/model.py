@@ -35,12 +35,10 @@ class Model:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of all that answers depend on: the files, the architecture, the stop ids, how prompts are put."""
-        own, files = (
-            self.manifest,
-            sorted((name, entry.sha256) for name, entry in self.manifest.files.items()),
-        )
-        parts = [files, sorted(own.arch.items()), own.stop_ids, own.prompt.template, own.prompt.normalise]
-        return hashlib.sha256(json.dumps([*parts, own.numerics_version]).encode()).hexdigest()
+        told = self.manifest
+        files = sorted((name, entry.sha256) for name, entry in told.files.items())
+        parts = [files, sorted(told.arch.items()), told.stop_ids, told.prompt.template, told.prompt.normalise]
+        return hashlib.sha256(json.dumps([*parts, told.numerics_version]).encode()).hexdigest()
 
     @property
     def vocab(self) -> int:

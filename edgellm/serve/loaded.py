@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from edgellm import catalog
-from edgellm.errors import BackendFailed, EdgeLLMError
-from edgellm.runtime import chains, llm
+from edgellm.errors import EdgeLLMError
+from edgellm.runtime import chains, registry
 from edgellm.runtime.model import Model
 from edgellm.serve.orders import Worker
 from edgellm.serve.pool import Pool
 from edgellm.serve.scheduler import Scheduler
 from edgellm.serve.settings import ModelSettings, QueueSettings
 from edgellm.serve.workers.local import LocalWorker
-from edgellm.serve.workers.process import ProcessWorker, Wanted
+from edgellm.serve.workers.process import ProcessWorker
 from edgellm.serve.workers.revived import Opener, Revived
+from edgellm.serve.workers.wanted import Wanted
+
+LINGER = 0.5  # s in which requests that have the old model in hand begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +39,18 @@ class Loaded:
         """What clients call it."""
         return self.settings.name or self.model.name
 
-    async def retire(self, seconds: float | None = None) -> bool:
-        """Close the workers when their last order has ended, or after so long; whether all ended."""
-        try:
-            await asyncio.wait_for(self.scheduler.idle(), seconds)
-            done = True
-        except asyncio.TimeoutError:
-            done = False
+    def failures(self) -> list[str]:
+        """Why none of its workers is alive; empty when one is."""
+        states = [(worker.name, worker.state()) for worker in self.workers]
+        if any(state.alive for _, state in states):
+            return []
+        return [f"{name}: {state.failures[-1] if state.failures else 'closed'}" for name, state in states]
+
+    async def retire(self) -> None:
+        """Close the workers when the last order has ended."""
+        await asyncio.sleep(LINGER)
+        await self.scheduler.idle()
         await self.close()
-        return done
 
     async def close(self) -> None:
         """Close the workers now; orders end with BackendFailed."""
@@ -55,11 +61,16 @@ class Loaded:
 async def load(settings: ModelSettings, queue: QueueSettings) -> Loaded:
     """Open the workers side by side; those that do not open are tried again later, as long as one did.
 
-    Raises: what the first one raises when none opens; ModelError and ConfigError for the model itself.
+    Raises: what the first one raises when none opens; UsageError for a back end that does not exist; ModelError and ConfigError
+    for the model itself.
     """
+    for backend in settings.backends:
+        if backend != registry.AUTO:
+            registry.get(backend)
     model = await asyncio.to_thread(_words, settings)
     workers = [
-        Revived(name, _opener(settings, model, name, backend)) for name, backend in _names(settings.backends)
+        Revived(name, _opener(settings, Wanted(model.folder, backend, model.digest), name))
+        for name, backend in _names(settings.backends)
     ]
     pool = Pool(workers, model.context, queue)
     scheduler = Scheduler(pool, pool.capacity, model.context, queue)
@@ -106,19 +117,11 @@ def _names(backends: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _opener(settings: ModelSettings, model: Model, name: str, backend: str) -> Opener:
-    return partial(_isolated if settings.isolated else _here, name, model, backend)
+def _opener(settings: ModelSettings, wanted: Wanted, name: str) -> Opener:
+    return partial(ProcessWorker.open, name, wanted) if settings.isolated else partial(_here, name, wanted)
 
 
-async def _here(name: str, model: Model, backend: str, broke: Callable[[], None]) -> Worker:
+async def _here(name: str, wanted: Wanted, broke: Callable[[], None]) -> Worker:
     """In this process, where it cannot die by itself: `broke` is never called."""
     del broke
-    opened = await asyncio.to_thread(llm.load, model.folder, backend)
-    if opened.digest != model.digest:
-        await asyncio.to_thread(opened.close)
-        raise BackendFailed(f"worker {name}: {model.folder} has another model by now: reload the service")
-    return LocalWorker(name, opened)
-
-
-async def _isolated(name: str, model: Model, backend: str, broke: Callable[[], None]) -> Worker:
-    return await ProcessWorker.open(name, Wanted(model.folder, backend, model.digest), broke)
+    return LocalWorker(name, await asyncio.to_thread(wanted.load))

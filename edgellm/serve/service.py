@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgellm.errors import ConfigError, ModelNotFound
+from edgellm.errors import BackendUnavailable, ConfigError, ModelNotFound
 from edgellm.serve import loaded as loading
 from edgellm.serve.layers import Layers
 from edgellm.serve.loaded import Loaded
 from edgellm.serve.served import Readiness, Served
 from edgellm.serve.settings import ModelSettings, Values
 
+EXCLUSIVE = ("fpga",)
 ENDING = "the service is shutting down: ask again in a moment, or ask another instance"
 
 
@@ -30,7 +31,8 @@ class EdgeService:
         """Nothing is loaded yet. Raises: ConfigError, ToolMissing."""
         self.values, self.layers = values, Layers(values)
         self._open: dict[str, _Open] = {}
-        self._retiring: set[asyncio.Task[bool]] = set()
+        self._retiring: dict[asyncio.Task[None], Loaded] = {}
+        self._reloading = asyncio.Lock()
         self._against = ["the models are being loaded"]
         self._draining = False
 
@@ -43,10 +45,11 @@ class EdgeService:
         """Serve what these settings say; answers under way end on the models that they began on.
 
         Models whose files and settings are what they were stay. When one does not load, all stays as it was. Raises:
-        EdgeLLMError.
+        EdgeLLMError, among them BackendUnavailable where a device has no room for two models.
         """
-        await self._use(values)
-        self.values = values
+        async with self._reloading:
+            await self._use(values)
+            self.values = values
 
     async def _use(self, values: Values) -> None:
         kept, new = {}, []
@@ -56,6 +59,7 @@ class EdgeService:
                 if found is not None:
                     kept[found.loaded.name] = found
                 else:
+                    self._check_room(settings)
                     new.append(await loading.load(settings, values.queue))
             _check_names([*kept, *(one.name for one in new)])
             renewed = await self.layers.use_cache(values.cache)
@@ -63,6 +67,16 @@ class EdgeService:
             await asyncio.gather(*(one.close() for one in new))
             raise
         self._swap(values, kept, {one.name: one for one in new}, renewed)
+
+    def _check_room(self, settings: ModelSettings) -> None:
+        """A board holds one design: the old model's has to go before another comes."""
+        for name, one in self._open.items():
+            held = [worker.name for worker in one.loaded.workers if worker.backend in EXCLUSIVE]
+            if held and one.loaded.settings.path == settings.path:
+                raise BackendUnavailable(
+                    f"worker {held[0]} of model {name} has a device that cannot hold two models: "
+                    "restart the service instead"
+                )
 
     def _swap(self, values: Values, kept: dict[str, _Open], new: dict[str, Loaded], renewed: bool) -> None:
         old, now = self._open, time.time()
@@ -95,8 +109,8 @@ class EdgeService:
 
     def _retire(self, gone: Loaded) -> None:
         task = asyncio.create_task(gone.retire())
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._retiring[task] = gone
+        task.add_done_callback(self._retiring.pop)
 
     def models(self) -> Sequence[Served]:
         """All, in the order of the configuration."""
@@ -113,28 +127,32 @@ class EdgeService:
         """Whether every model has a back end that works, and nothing is being drained."""
         reasons = list(self._against)
         for name, one in self._open.items():
-            if not any(worker.state().alive for worker in one.loaded.workers):
-                reasons.append(f"model {name}: no back end works")
+            if failures := one.loaded.failures():
+                reasons.append(f"model {name} has no worker: {'; '.join(failures)}")
         return Readiness(not reasons, reasons, self._draining)
 
     async def drain(self, seconds: float) -> bool:
         """Take no more; wait for the answers under way: whether all ended in so many seconds."""
         self._draining, self._against = True, [ENDING]
-        for one in self._open.values():
-            one.loaded.scheduler.shut(ENDING)
-        running = [one.loaded.scheduler.idle() for one in self._open.values()]
+        for one in self._all():
+            one.scheduler.shut(ENDING)
         try:
-            await asyncio.wait_for(asyncio.gather(*running, *self._retiring), seconds)
+            await asyncio.wait_for(asyncio.gather(*(one.scheduler.idle() for one in self._all())), seconds)
         except asyncio.TimeoutError:
             return False
         return True
 
+    def _all(self) -> list[Loaded]:
+        """Those that are served, and those that end."""
+        return [*(one.loaded for one in self._open.values()), *self._retiring.values()]
+
     async def close(self) -> None:
-        """Free everything."""
+        """Free everything; answers that are not done end with BackendFailed. A second call does nothing."""
         self._draining, self._against = True, [ENDING]
-        for task in self._retiring:
+        every = self._all()
+        for task in list(self._retiring):
             task.cancel()
-        await asyncio.gather(*(one.loaded.close() for one in self._open.values()))
+        await asyncio.gather(*(one.close() for one in every))
         await self.layers.close()
 
 

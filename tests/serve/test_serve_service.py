@@ -7,13 +7,21 @@ from contextlib import aclosing
 import pytest
 
 from edgellm import catalog
-from edgellm.errors import BackendFailed, BackendUnavailable, ConfigError, ModelNotFound, Overloaded
+from edgellm.errors import (
+    BackendFailed,
+    BackendUnavailable,
+    ConfigError,
+    ModelNotFound,
+    Overloaded,
+    UsageError,
+)
 from edgellm.runtime import llm as llms
 from edgellm.runtime.params import Params
 from edgellm.serve.loaded import load
 from edgellm.serve.orders import Order
 from edgellm.serve.service import EdgeService
 from edgellm.serve.settings import CacheSettings, ModelSettings, QueueSettings, Values
+from edgellm.serve.workers.revived import Revived
 
 HOME, HOUSEHOLD = "home-260k", "household-260k"
 OFF = CacheSettings(store="off")
@@ -229,7 +237,41 @@ def test_names_of_workers():
         found = await load(native(HOME, backends=("native", "golden", "native")), QueueSettings())
         names = [worker.name for worker in found.workers]
         assert found.pool.capacity() == sum(worker.slots for worker in found.workers)
-        assert await found.retire()
+        await found.retire()
         return names, [worker.state().alive for worker in found.workers]
 
     assert asyncio.run(main()) == (["native-0", "golden-0", "native-1"], [False] * 3)
+
+
+def test_a_back_end_that_does_not_exist():
+    with pytest.raises(UsageError, match=r"^back end 'gpu' does not exist: choose from auto, "):
+        asyncio.run(load(native(HOME, backends=("gpu",)), QueueSettings()))
+
+
+def test_a_board_cannot_hold_two_models(judge, monkeypatch):
+    async def work(service):
+        monkeypatch.setattr(Revived, "backend", "fpga")
+        with pytest.raises(BackendUnavailable) as caught:
+            await service.reload(values(native(HOME, truncate="left")))
+        assert str(caught.value) == (
+            f"worker native-0 of model {HOME} has a device that cannot hold two models: "
+            "restart the service instead"
+        )
+        return await tokens_of(service.get(HOME))
+
+    assert opened(values(HOME), work)[0] == judge
+
+
+def test_closing_ends_what_retires_too(folder):
+    async def work(service):
+        old = service.get(HOUSEHOLD)
+        portions = old.source.stream(order(old, temperature=4.0, seed=1))
+        await anext(portions)
+        await service.reload(values(HOME))
+        await service.close()
+        with pytest.raises(BackendFailed):
+            async for _ in portions:
+                pass
+        assert not old.workers[0].state().alive
+
+    opened(values(ModelSettings(path=HOUSEHOLD, backends=("golden",))), work)

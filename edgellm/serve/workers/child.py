@@ -15,15 +15,13 @@ import socket
 import sys
 from pathlib import Path
 
-from edgellm.errors import ModelCorrupt
-from edgellm.runtime import llm as llms
 from edgellm.serve.orders import Order
 from edgellm.serve.workers import wire
 from edgellm.serve.workers.channel import Channel, Message
 from edgellm.serve.workers.local import LocalWorker
+from edgellm.serve.workers.wanted import Wanted
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-CHANGED = "{}: its files are not those that the service has read: reload the model"
 
 
 class Child:
@@ -66,10 +64,7 @@ class Child:
 
     async def _open(self, name: str, folder: str, backend: str, digest: str) -> None:
         try:
-            llm = await asyncio.to_thread(llms.load, Path(folder), backend)
-            if llm.digest != digest:
-                llm.close()
-                raise ModelCorrupt(CHANGED.format(folder))
+            llm = await asyncio.to_thread(Wanted(Path(folder), backend, digest).load)
         except Exception as error:  # whatever it is, the service is told
             self._channel.send([wire.FAILED, *wire.told_error(error)])
             return

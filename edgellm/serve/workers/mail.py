@@ -11,7 +11,10 @@ from edgellm.serve.orders import End, Portion
 
 
 class Mail:
-    """Of one answer: who gets it puts it in, who wants it reads. Holds no more than the answer has."""
+    """Of one answer: who gets it puts it in, who wants it reads. Holds no more than the answer has.
+
+    What comes behind the end or an error is left out.
+    """
 
     def __init__(self) -> None:
         self._tokens: list[int] = []
@@ -22,19 +25,22 @@ class Mail:
 
     def put(self, tokens: Sequence[int], infos: Sequence[TokenInfo] = ()) -> None:
         """Some of the answer."""
-        self._tokens += tokens
-        self._infos += infos
-        self._news.set()
+        if not self.over:
+            self._tokens += tokens
+            self._infos += infos
+            self._news.set()
 
     def finish(self, end: End) -> None:
         """There is no more."""
-        self._end = end
-        self._news.set()
+        if not self.over:
+            self._end = end
+            self._news.set()
 
     def fail(self, error: EdgeLLMError) -> None:
-        """There is no more, because of this; an end that came before it stays."""
-        self._error = error
-        self._news.set()
+        """There is no more, because of this."""
+        if not self.over:
+            self._error = error
+            self._news.set()
 
     @property
     def over(self) -> bool:

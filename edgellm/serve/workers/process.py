@@ -7,8 +7,6 @@ import contextlib
 import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from pathlib import Path
 
 from edgellm.errors import BackendFailed, EdgeLLMError, UsageError
 from edgellm.serve.orders import Order, Portion, WorkerState
@@ -17,15 +15,7 @@ from edgellm.serve.workers.channel import Channel, Message
 from edgellm.serve.workers.mail import Mail
 from edgellm.serve.workers.pulse import PATIENCE, Patience, Pulse
 from edgellm.serve.workers.spawn import Spawned
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a process is to serve."""
-
-    folder: Path
-    backend: str
-    digest: str  # that the model must have
+from edgellm.serve.workers.wanted import Wanted
 
 
 class ProcessWorker:
@@ -146,8 +136,7 @@ class ProcessWorker:
         if not self._opened.done():
             self._opened.set_exception(BackendFailed(why))
         for mail in self._mail.values():
-            if not mail.over:
-                mail.fail(BackendFailed(why))
+            mail.fail(BackendFailed(why))
 
     def _beat(self) -> None:
         """Ask how it is, again and again."""

@@ -86,13 +86,14 @@ class Revived:
 
     async def close(self) -> None:
         """Close the worker, and open none any more."""
-        self._closed = True
+        self._closed = self._lost = True
         if self._reviving is not None:
             self._reviving.cancel()
             await asyncio.wait([self._reviving])
         if self._worker is not None:
             worker, self._worker = self._worker, None
             await worker.close()
+        self._tell()
 
     def _use(self, worker: Worker) -> None:
         self._worker, self._since, self._lost = worker, self._clock(), False

@@ -76,7 +76,8 @@ async def hits(store: Store, forget: bool) -> list[float]:
     for number in range(ENTRIES):
         await consumed(source, order(number))
         await asyncio.sleep(0)
-    await cache.refresh()
+    while ((await cache.refresh()).stored or Figures(0, 0)).entries < ENTRIES:
+        await asyncio.sleep(0.01)  # writing is behind
     seconds = []
     for number in range(HITS):
         if forget and number % ENTRIES == 0:

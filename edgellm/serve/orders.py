@@ -24,6 +24,7 @@ class Order:
     tokens: tuple[int, ...] = ()  # the answer's first tokens, when another worker made them
     deadline: float | None = None  # s from `arrived`, where `params` name none
     keep: bool = True  # whether somebody may ask for it again; not where the service drew the seed by chance
+    whole: bool = False  # nobody reads along: it may come in one portion
 
     @property
     def most_tokens(self) -> int | None:

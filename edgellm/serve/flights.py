@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from edgellm.serve.cache.keys import canonical
 from edgellm.serve.orders import End, Order, Portion, Source
 
 DEADLINE, SHARED = "deadline", "shared"
+NEVER = 1e8  # s: what a flight has for a deadline; three years
 
 
 class Flights:
@@ -179,5 +179,5 @@ def _merged(portions: Sequence[Portion]) -> Portion:
 def _without_deadline(order: Order) -> Order:
     params = order.params
     return replace(
-        order, params=params if params.deadline is None else replace(params, deadline=None), deadline=math.inf
+        order, params=params if params.deadline is None else replace(params, deadline=None), deadline=NEVER
     )

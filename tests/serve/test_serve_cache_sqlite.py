@@ -178,6 +178,7 @@ def test_who_is_cancelled_while_the_file_is_opened_stops_nobody(path):
 def test_two_processes_share_a_file(path):
     async def main():
         one, other = SqliteStore(path, MANY, WEEK), SqliteStore(path, MANY, WEEK)
+        await one.figures()  # who comes second while the file is begun may have to come again
         try:
             puts = [[entry(2 * n + which)] for which in (0, 1) for n in range(20)]
             await asyncio.gather(*((one if n < 20 else other).put(what) for n, what in enumerate(puts)))
@@ -346,6 +347,20 @@ def test_a_file_that_may_only_be_read_is_an_error(path):
     lines = out.splitlines()
     assert len(lines) == 2
     assert all("Permission denied" in line or "readonly" in line for line in lines), out
+
+
+def test_a_process_that_ends_without_closing_does_not_hang(path):
+    program = """
+    async def main():
+        await store.put([entry(1)])
+        raise SystemExit(3)
+
+    asyncio.run(main())
+    """
+    process = child(path, program)
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert using(path, lambda store: get(store, 1))
 
 
 def test_a_process_killed_while_it_writes_leaves_a_sound_file(path):

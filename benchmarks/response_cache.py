@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 
 from edgellm import catalog
@@ -76,7 +76,8 @@ async def hits(store: Store, forget: bool) -> list[float]:
     for number in range(ENTRIES):
         await consumed(source, order(number))
         await asyncio.sleep(0)
-    await cache.refresh()
+    while ((await cache.refresh()).stored or Figures(0, 0)).entries < ENTRIES:
+        await asyncio.sleep(0.01)  # writing is behind
     seconds = []
     for number in range(HITS):
         if forget and number % ENTRIES == 0:
@@ -106,7 +107,7 @@ def told(name: str, seconds: list[float]) -> None:
     print(f"{name:<28} p50 {p50:8.1f} us   p99 {p99:8.1f} us   longest {1e6 * seconds[-1]:8.1f} us")
 
 
-def with_redis(folder: Path, measure: Callable[[Store], Awaitable[list[float]]]) -> None:
+def with_redis(folder: Path, measure: Callable[[Store], Coroutine[None, None, list[float]]]) -> None:
     """Measure on a server of its own."""
     socket = folder / "redis.sock"
     server = subprocess.Popen(
@@ -116,16 +117,10 @@ def with_redis(folder: Path, measure: Callable[[Store], Awaitable[list[float]]])
     try:
         while not socket.exists():
             time.sleep(0.01)
-        told(
-            "Redis (unix socket)", asyncio.run(_measured(measure, RedisStore(f"unix://{socket}", 600.0, 5.0)))
-        )
+        told("Redis (unix socket)", asyncio.run(measure(RedisStore(f"unix://{socket}", 600.0, 5.0))))
     finally:
         server.kill()
         server.wait()
-
-
-async def _measured(measure: Callable[[Store], Awaitable[list[float]]], store: Store) -> list[float]:
-    return await measure(store)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from edgellm.serve.cache.keys import canonical
 from edgellm.serve.orders import End, Order, Portion, Source
 
 DEADLINE, SHARED = "deadline", "shared"
+NEVER = 1e8  # s: what a flight has for a deadline; three years
 
 
 class Flights:
@@ -21,9 +21,8 @@ class Flights:
     generated without a deadline: each listener has its own.
     """
 
-    def __init__(self, inner: Source, deadline: float | None = None) -> None:
-        """`deadline`: seconds that a listener without one of its own waits at most."""
-        self._inner, self._deadline = inner, deadline
+    def __init__(self, inner: Source) -> None:
+        self._inner = inner
         self._flying: dict[Hashable, _Flight] = {}
 
     async def stream(self, order: Order) -> AsyncGenerator[Portion, None]:
@@ -37,8 +36,6 @@ class Flights:
                 await portions.aclose()
             return
         left = order.left()
-        if left is None and self._deadline is not None:
-            left = replace(order, deadline=self._deadline).left()
         if left is not None and left <= 0:
             yield Portion((), end=End(DEADLINE, ""))
             return
@@ -53,11 +50,13 @@ class Flights:
             await listener.leave()
 
     def _flight(self, order: Order) -> _Flight:
-        """The one with this answer; a new one where there is none."""
-        key = (order.prompt, canonical(order.params), order.params.max_tokens, order.params.priority)
-        flight = self._flying.get(key)
+        """The one with this answer; a new one where there is none. Who reads along takes no answer that comes as a whole."""
+        params = order.params
+        key = (order.prompt, canonical(params), params.max_tokens, params.priority)
+        flight = self._flying.get((*key, False)) or (self._flying.get((*key, True)) if order.whole else None)
         if flight is None:
-            flight = self._flying[key] = _Flight(lambda: self._flying.pop(key))
+            place = (*key, order.whole)
+            flight = self._flying[place] = _Flight(lambda: self._flying.pop(place))
             flight.take_off(self._inner.stream(_without_deadline(order)))
         return flight
 
@@ -180,5 +179,5 @@ def _merged(portions: Sequence[Portion]) -> Portion:
 def _without_deadline(order: Order) -> Order:
     params = order.params
     return replace(
-        order, params=params if params.deadline is None else replace(params, deadline=None), deadline=math.inf
+        order, params=params if params.deadline is None else replace(params, deadline=None), deadline=NEVER
     )

@@ -23,11 +23,7 @@ OWNER = Owner("toy", "d1", SHAPE)
 
 def order(*prompt, **options):
     """With `keep`, `arrived` and the like, or options of Params."""
-    own = {
-        name: options.pop(name)
-        for name in ("keep", "arrived", "tokens", "client", "deadline_s")
-        if name in options
-    }
+    own = {name: options.pop(name) for name in ("keep", "arrived", "tokens", "client") if name in options}
     return Order(tuple(prompt) or (1, 2), Params.of(options), **own)
 
 

@@ -156,9 +156,9 @@ class SqliteStore:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # answers are nobody else's business
-            opened.append(await aiosqlite.connect(self.path, timeout=WRITE_SECONDS, isolation_level=None))
+            opened.append(await _connected(self.path, WRITE_SECONDS))
             await self._found(opened[0])
-            opened.append(await aiosqlite.connect(self.path, timeout=READ_SECONDS, isolation_level=None))
+            opened.append(await _connected(self.path, READ_SECONDS))
             await _figures(opened[1])
         except BaseException:
             await _close(opened)
@@ -186,6 +186,8 @@ class SqliteStore:
         )  # a power cut loses the last answers, never the file
         await writer.execute_fetchall(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
         if not tables:
+            await writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            await writer.execute_fetchall("PRAGMA journal_mode = WAL")
             await writer.executescript(TABLE)
 
     @contextlib.asynccontextmanager
@@ -220,6 +222,13 @@ def _seen(opening: asyncio.Task[None]) -> None:
     """An error that everybody stopped waiting for is no news."""
     if not opening.cancelled():
         opening.exception()
+
+
+async def _connected(path: Path, seconds: float) -> aiosqlite.Connection:
+    """A connection that waits so long for a lock."""
+    connection = aiosqlite.connect(path, timeout=seconds, isolation_level=None)
+    connection._thread.daemon = True  # a process that ends without closing it does not hang
+    return await connection
 
 
 async def _close(connections: Iterable[aiosqlite.Connection]) -> None:

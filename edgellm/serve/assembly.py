@@ -26,7 +26,7 @@ def application(service: Life, guard: Sequence[Middleware]) -> App:
     layers = cast(EdgeService, service).layers  # both are of the same `parts.Parts`
     around = [Middleware(AccessLog, responded=layers.metrics.responded)]
     if layers.tracing is not None:
-        around.append(Middleware(TracedRequests, tracing=layers.tracing))
+        around.insert(0, Middleware(TracedRequests, tracing=layers.tracing))
     routers: list[APIRouter] = [
         admin_router(service, layers.metrics, lambda: layers.cache),
         live_router(service),

@@ -40,7 +40,7 @@ class Layers:
     def around(self, loaded: Loaded, time: float) -> Served:
         """A model as routes know it. `time`: when it was loaded, unix time in s."""
         recorder = Recorder(Gauges(lambda: loaded.scheduler.state().waiting, self._stored))
-        source: Source = Flights(loaded.scheduler, loaded.queue.deadline)
+        source: Source = Flights(loaded.scheduler)
         if self.cache is not None:
             source = CachedSource(source, self.cache, loaded.model, loaded.name, loaded.model.digest)
         source = Measured(source, self.metrics.tally(loaded.name))

@@ -20,7 +20,7 @@ from structlog.types import EventDict, Processor
 import edgellm
 from edgellm.serve.settings import LogSettings
 
-OWN = ("edgellm", "uvicorn")  # told at the level of the settings; others only warn
+OWN = ("edgellm", "uvicorn", "uvicorn.error")  # told at the level of the settings; others only warn
 SILENT = ("uvicorn.access",)  # `AccessLog` has a line of each request
 SECRET = frozenset(
     {"authorization", "api_key", "key", "keys", "password", "secret", "token", "cookie", "body", "url"}

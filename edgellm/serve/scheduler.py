@@ -91,7 +91,7 @@ class Scheduler:
 
     async def stream(self, order: Order) -> AsyncGenerator[Portion, None]:
         """Portions, as soon as it is the order's turn."""
-        if order.params.deadline is None:
+        if order.left() is None:
             order = replace(order, deadline=self._settings.deadline)
         came, place = self._clock(), self._admit(order)
         try:

@@ -77,8 +77,9 @@ def test_every_parameter_of_a_request_is_described(document):
 @pytest.mark.parametrize("path", TEXTS[:2])
 def test_streams_are_described(document, path):
     content = document["paths"][path]["post"]["responses"]["200"]["content"]
-    event = content["text/event-stream"]["itemSchema"]["properties"]["data"]
-    chunk, error = (one["$ref"].rpartition("/")[2] for one in event["contentSchema"]["oneOf"])
+    done, told = content["text/event-stream"]["itemSchema"]["properties"]["data"]["anyOf"]
+    chunk, error = (one["$ref"].rpartition("/")[2] for one in told["contentSchema"]["oneOf"])
+    assert done == {"const": "[DONE]"}
     assert (chunk in ("CompletionChunk", "ChatChunk"), error) == (True, "ErrorBody")
 
 
@@ -136,3 +137,16 @@ def test_requests_made_up_get_answers_of_the_document(made_up, path, method, mod
 
     run()
     assert statuses == {400} if mode is GenerationMode.NEGATIVE else 200 in statuses
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/completions", {"prompt": "a"}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]}),
+    ],
+)
+def test_a_stream_is_what_the_document_says(made_up, path, asked):
+    body = {"model": "any", **asked, "stream": True, "stream_options": {"include_usage": True}}
+    case = made_up[path]["POST"].Case(body=body, media_type="application/json")
+    assert case.call_and_validate().status_code == 200

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from edgellm.serve.api.schemas.replies import ChatChunk, CompletionChunk, ErrorBody
 
 Responses = dict[int | str, dict[str, Any]]
+DONE = "[DONE]"
 REF = "#/components/schemas/{model}"
 REQUEST_ID = {
     "X-Request-Id": {
@@ -45,23 +46,26 @@ ERRORS: Responses = {**{status: _error(status, meaning) for status, meaning in M
 
 def streamed(chunk: type[BaseModel]) -> Responses:
     """Responses of a route that can stream these chunks."""
-    data = {
+    told = {
         "type": "string",
-        "description": "a chunk, an error (event: error), or [DONE] as the last one",
         "contentMediaType": "application/json",
         "contentSchema": {"oneOf": [_ref(chunk), _ref(ErrorBody)]},
+    }
+    data = {
+        "description": "a chunk, an error (event: error), or [DONE] as the last one",
+        "anyOf": [{"const": DONE}, told],
     }
     event = {
         "type": "object",
         "required": ["data"],
-        "properties": {"event": {"type": "string", "enum": ["error"]}, "data": data},
+        "properties": {"event": {"type": "string", "enum": ["message", "error"]}, "data": data},
     }
-    told = {
+    response = {
         "description": "one body, or with `stream` server-sent events",
         "content": {"text/event-stream": {"itemSchema": event}},
         "headers": REQUEST_ID,
     }
-    return {200: told, **ERRORS}
+    return {200: response, **ERRORS}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:

@@ -196,15 +196,19 @@ def live_router(service: Service, interval: float = 1.0) -> APIRouter:
     )
     async def events() -> StreamingResponse:
         return StreamingResponse(
-            _until_drained(broadcast, service), headers=NEVER_STORED, media_type="text/event-stream"
+            _until_drained(broadcast, picture, service), headers=NEVER_STORED, media_type="text/event-stream"
         )
 
     return router
 
 
-async def _until_drained(broadcast: Broadcast, service: Service) -> AsyncGenerator[bytes, None]:
+async def _until_drained(
+    broadcast: Broadcast, picture: Picture, service: Service
+) -> AsyncGenerator[bytes, None]:
+    """Events; the last one says why it is the last."""
     async with aclosing(broadcast.watch()) as news:
         async for event in news:
-            yield event
             if service.readiness().draining:
+                yield picture.event()
                 break
+            yield event

@@ -94,6 +94,34 @@ def _take(chunk: Body, reply: Reply, parts: list[str]) -> None:
         reply.tokens = usage["completion_tokens"]
 
 
+class Connection:
+    """One connection with next to nothing around it: what is measured through it is the server's time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> None:
+        self._reader, self._writer, self._path = reader, writer, path
+
+    @classmethod
+    async def open(cls, port: int, path: str) -> Connection:
+        """To a server on this machine."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port), path)
+
+    async def ask(self, body: Body) -> Reply:
+        """One request."""
+        start, data = time.perf_counter(), json.dumps(body).encode()
+        head = f"POST {self._path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        self._writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        told = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        size = int(told.partition(b"content-length:")[2].split(b"\r\n")[0])
+        answer = await self._reader.readexactly(size)
+        latency, status = time.perf_counter() - start, int(told.split()[1])
+        tokens = json.loads(answer)["usage"]["completion_tokens"] if status == 200 else 0
+        return Reply(status, latency, tokens)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()
+
+
 def session(connections: int) -> aiohttp.ClientSession:
     """That many connections, kept alive."""
     return aiohttp.ClientSession(

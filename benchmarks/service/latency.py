@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +22,9 @@ def added(model: str, work: Path) -> list[dict[str, Any]]:
     del work
     texts = workload.commands()
     with load(model, BACKEND) as llm:
-        asyncio.run(_alone(llm, texts[:WARM], 1000))
-        alone = sorted(asyncio.run(_alone(llm, texts, RATE)))
+        alone = asyncio.run(_timed(texts, partial(_alone, llm)))
     with servers.edgellm(model, BACKEND, environment={"EDGELLM_SERVE_CACHE__STORE": "off"}) as server:
-
-        def body(number: int) -> dict[str, Any]:
-            return {"model": model, "prompt": texts[number % len(texts)]}
-
-        client.run(client.closed(server.url, 1, WARM, body))
-        served = client.run(client.arriving(server.url, RATE, SECONDS, body)).latencies()
+        served = asyncio.run(_served(server, model, texts))
     rows = []
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         engine, service = (1e3 * client.percentile(values, share) for values in (alone, served))
@@ -38,14 +34,25 @@ def added(model: str, work: Path) -> list[dict[str, Any]]:
     return rows
 
 
-async def _alone(llm: LLM, texts: list[str], rate: float) -> list[float]:
-    """Seconds of each answer, with pauses between them as they are between requests."""
+async def _timed(texts: list[str], answer: Callable[[str], Awaitable[object]]) -> list[float]:
+    """Seconds of each answer, sorted; with the same pauses between them for all sides."""
     taken = []
-    for text in texts[: int(RATE * SECONDS)]:
+    for text in [*texts[:WARM], *texts[: int(RATE * SECONDS)]]:
         start = time.perf_counter()
-        await llm.agenerate(text)
+        await answer(text)
         taken.append(time.perf_counter() - start)
-        await asyncio.sleep(max(0.0, 1 / rate - taken[-1]))
+        await asyncio.sleep(max(0.0, 1 / RATE - taken[-1]) if len(taken) > WARM else 0)
+    return sorted(taken[WARM:])
+
+
+async def _alone(llm: LLM, text: str) -> None:
+    await llm.agenerate(text)
+
+
+async def _served(server: servers.Server, model: str, texts: list[str]) -> list[float]:
+    connection = await client.Connection.open(server.port, server.path)
+    taken = await _timed(texts, lambda text: connection.ask({"model": model, "prompt": text}))
+    connection.close()
     return taken
 
 

@@ -235,6 +235,27 @@ def test_a_request_that_waits_in_the_old_queue_is_answered(llm, folder):
     running(main, {"path": str(folder), "backends": ("native",)})
 
 
+def test_a_worker_that_comes_back_is_noticed(llm, monkeypatch):
+    async def main(service):
+        served = service.get(MODEL)
+        worker = served.workers[0]
+        worker._give_up(worker._worker, "it broke")
+        assert not service.readiness().ready
+        tokens, _ = await collect(served.source, order(served, deadline=30.0))  # waits in the pool
+        assert tokens == llm.generate(TEXT).tokens
+        room[0] = 0
+        task = asyncio.create_task(collect(served.source, order(served, deadline=30.0)))
+        await settle()
+        assert served.scheduler.state().waiting == 1
+        room[0] = 1
+        worker._give_up(worker._worker, "it broke")  # comes back, and the queue looks again
+        assert (await task)[0] == tokens
+
+    room = [1]
+    monkeypatch.setattr(loaded.Pool, "capacity", lambda pool: room[0])
+    running(main)
+
+
 def test_a_reload_that_fails_leaves_the_old_one_and_says_why(llm, folder):
     async def main(service):
         old = service.get(MODEL)

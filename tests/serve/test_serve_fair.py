@@ -54,6 +54,15 @@ def test_who_comes_late_gets_no_more_than_its_share(early, late):
     assert abs(next_ones.count("late") - next_ones.count("early")) <= 2
 
 
+def test_time_away_is_no_credit():
+    queue = queue_of(Ticket("a", 0, 10), *(Ticket("b", 0, 10) for _ in range(100)))
+    for _ in range(50):
+        queue.pop()
+    for _ in range(20):
+        queue.push(Ticket("a", 0, 10))
+    assert [queue.pop().client for _ in range(20)].count("a") <= 11
+
+
 def test_tokens_that_were_not_used_are_given_back():
     queue = queue_of(*(Ticket(client, 0, 100) for client in "ab" for _ in range(30)))
     used = {"a": 10, "b": 100}

@@ -356,14 +356,17 @@ def test_who_goes_away_while_two_are_tried_frees_both():
     assert all(member.running == 0 for member in pool.state().members)
 
 
-@pytest.mark.parametrize("why", ["long", "busy", "cooling", "dead"])
+@pytest.mark.parametrize("why", ["long", "busy", "cooling", "dead", "begun"])
 def test_no_second_worker(why):
     async def main():
         first.gate.clear()
         if why == "busy":
             second.slots = 0
         second.alive = why != "dead"
-        task = asyncio.create_task(collect(pool, order(11 if why == "long" else 10)))
+        one = order(11 if why == "long" else 10)
+        if why == "begun":  # its first token is not to be waited for any more
+            one = Order(one.prompt, one.params, tokens=tuple(golden(one)[:1]))
+        task = asyncio.create_task(collect(pool, one))
         await settle()
         assert not second.seen
         first.gate.set()

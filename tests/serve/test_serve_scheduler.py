@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 
 import pytest
 from hypothesis import settings as examples
@@ -251,6 +252,36 @@ def test_an_order_that_is_cancelled_when_its_turn_has_just_come_makes_room():
         await settle()
         assert setup.held.begun == ["a", "c"]
         await setup.finish("a", "c")
+
+    asyncio.run(main())
+
+
+def test_an_order_that_is_cancelled_just_before_its_turn_makes_room():
+    async def main():
+        setup = Setup()
+        await setup.ask("a", "b", "c")
+        setup.tasks["b"].cancel()  # and still in the queue
+        setup.capacity = 2
+        setup.scheduler.wake()
+        await settle()
+        assert setup.held.begun == ["a", "c"]
+        await setup.finish("a", "c")
+        assert setup.scheduler.state() == QueueState(admitted=3, finished=2, cancelled=1)
+
+    asyncio.run(main())
+
+
+def test_a_deadline_that_passes_in_the_moment_of_the_turn_is_the_worker_s_concern():
+    async def main():
+        setup = Setup()
+        await setup.ask("a")
+        await setup.ask("b", deadline=0.01)
+        setup.held.finish("a")
+        time.sleep(0.05)  # so that the loop finds the end and the deadline together
+        await settle()
+        await setup.finish("b")
+        assert (await setup.tasks["b"])[1].finish_reason == "stop"
+        assert setup.scheduler.state() == QueueState(admitted=2, finished=2)
 
     asyncio.run(main())
 

@@ -120,6 +120,23 @@ def test_many_answers_of_a_broken_worker_open_one():
     asyncio.run(main())
 
 
+def test_an_answer_that_fails_late_does_not_break_the_next_worker():
+    async def main():
+        setup = Setup()
+        await setup.worker.open()
+        setup.made[0].error = BackendFailed("broken")
+        late = setup.worker.stream(None)
+        await anext(late)
+        await setup.breaks()
+        await setup.revived()
+        with pytest.raises(BackendFailed):
+            await anext(late)
+        assert setup.worker.state().alive
+        await setup.worker.close()
+
+    asyncio.run(main())
+
+
 def test_pauses_double_and_a_worker_that_fails_to_open_is_lost_for_now():
     async def main():
         setup = Setup(None, *(BackendUnavailable(f"no device {number}") for number in range(9)))

@@ -143,7 +143,6 @@ class ProcessWorker:
         if self._ending is not None:
             return
         if why := self._pulse.beat():
-            self._process.kill()
             self._die(why)
             return
         self._channel.send([wire.BEAT])

@@ -18,7 +18,7 @@ SERVE_TESTS := not campaign$(if $(NO_PROGRAMS), and not programs)
 HOST_TESTS := not train and not xla and not fpga and not sim and not synth and not grammar and not cross and not campaign$(if $(NO_TCL), and not tcl)
 WORKSTATION_TESTS := not campaign and not board$(if $(NO_CROSS), and not cross)$(if $(NO_TCL), and not tcl)
 
-.PHONY: help setup demo test lint audit bench curves ecp5 accelerators campaign clean
+.PHONY: help setup demo test lint audit bench bench-service curves ecp5 accelerators campaign clean
 
 help:
 	@echo "make demo         set up, then show one model answering on the CPU and on the simulated FPGA with the same tokens"
@@ -26,6 +26,7 @@ help:
 	@echo "make setup        build the virtual environments in .venv: workstation, host (PYNQ 4), legacy (PYNQ 3.1), serve"
 	@echo "make campaign     the long tests: bigger proofs, a whole design through Yosys (a quarter of an hour)"
 	@echo "make bench        speed, cold start and memory, beside llama.cpp when xllamacpp is installed (and LLAMA2C=its program run): the README's table"
+	@echo "make bench-service the service under load, beside llama.cpp's server when xllamacpp and gguf are installed: the README's table (ten minutes)"
 	@echo "make accelerators cycles and resources of the shipped models on boards: the README's table (an hour and a half)"
 	@echo "make ecp5         place and route for a Lattice ECP5: the clock of each main block, then a small whole decoder and its bitstream (40 minutes)"
 	@echo "make curves       size against quality of a pruned student: RUN=runs/home-260k CONFIG=recipe (half an hour; goes on if stopped)"
@@ -75,6 +76,11 @@ campaign: setup
 
 bench: setup
 	@$(WORKSTATION)/python -m benchmarks.run $(if $(LLAMA2C),--llama2c $(LLAMA2C))
+	@$(WORKSTATION)/python -m benchmarks.tables
+
+# the service beside llama.cpp's server; PART: throughput, latency, cached, streams, overload, faults, soak (ten minutes for all)
+bench-service: setup
+	@$(SERVE)/python -m benchmarks.service $(PART)
 	@$(WORKSTATION)/python -m benchmarks.tables
 
 RUN ?= runs/home-260k

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import accelerator, ecp5, run
+from benchmarks import accelerator, ecp5, run, service
 from edgellm import files
 from edgellm.compiler.columns import TITLES
 
@@ -111,6 +111,19 @@ def software(result: dict[str, Any]) -> str:
     return f"{_table(['', *models], lines)}\n\n{note}\n"
 
 
+def serving(result: dict[str, Any]) -> str:
+    """Markdown of what was measured of the service, part by part."""
+    lines = [
+        (row["what"], f"{_rounded(row['value'])} {row['unit']}")
+        for part in result.values()
+        for row in part["rows"]
+    ]
+    models = sorted({row["model"] for part in result.values() for row in part["rows"]})
+    machine = next(iter(result.values()))["machine"]
+    told = f"Measured with {', '.join(models)}; clients and servers on one machine with 2 cores: {machine}"
+    return f"{_table(['', ''], lines)}\n\n{told}. {_runs(list(result.values()))}.\n"
+
+
 def _rounded(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
@@ -118,6 +131,7 @@ def _rounded(value: float) -> str:
 TABLES = {
     "software": (run.RESULTS, software),
     "accelerators": (accelerator.RESULTS, accelerators),
+    "service": (service.RESULTS, serving),
     "clocks": (ecp5.RESULTS, clocks),
 }
 

@@ -40,6 +40,20 @@ def test_what_the_cycles_mean_at_the_assumed_clock():
     assert text.splitlines()[-1] == "| m, b | 5.1 us | 197,941 | 994,036 | 249 G |"
 
 
+def test_the_service_has_a_row_a_figure():
+    part = {
+        "date": "2026-01-02",
+        "commit": "abc",
+        "machine": "x86_64",
+        "rows": [{"model": "m", "what": "cached answer, p99", "value": 0.43, "unit": "ms"}],
+    }
+    lines = tables.serving({"cached": part}).splitlines()
+    assert lines[2] == "| cached answer, p99 | 0.43 ms |"
+    assert lines[-1].endswith(
+        "Measured with m; clients and servers on one machine with 2 cores: x86_64. commit abc, 2026-01-02."
+    )
+
+
 def test_only_what_is_between_the_marks_changes():
     begin = tables.BEGIN.format("accelerators")
     text = f"before\n{begin}\nstale\n{tables.END}\nafter\n"

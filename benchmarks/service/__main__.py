@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.run import context
-from benchmarks.service import faults, latency, overload, soak, streams, throughput
+from benchmarks.service import RESULTS, faults, latency, overload, soak, streams, throughput
 from edgellm import files
 from edgellm.cli.common import table
 
-RESULTS = Path("benchmarks/results/service.json")
 Rows = list[dict[str, Any]]
 PARTS: dict[str, Callable[[str, Path], Rows]] = {
     "throughput": throughput.measure,

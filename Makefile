@@ -63,7 +63,7 @@ test: setup lint
 	@echo "== tests, legacy environment (PYNQ 3.1)"
 	@$(LEGACY)/python -m pytest -q -n $(JOBS) --ignore=tests/serve -m "board and $(HOST_TESTS)" -p no:cacheprovider
 	@echo "== tests, service environment"
-	@$(if $(NO_PROGRAMS),echo "== left out for want of $(NO_PROGRAMS): shared cache, proxy, page in a browser (apt-get install redis-server nginx-light chromium systemd)",:)
+	@$(if $(NO_PROGRAMS),echo "== left out for want of $(NO_PROGRAMS): shared cache; proxy; page in a browser; units (apt-get install redis-server nginx-light chromium systemd)",:)
 	@$(SERVE)/python -m pytest -q -n $(JOBS) tests/serve -m "$(SERVE_TESTS)" -p no:cacheprovider
 	@echo "== tests, workstation environment (numpy 2.x)"
 	@$(if $(NO_CROSS),echo "== left out for want of $(NO_CROSS): Arm (apt-get install $(CROSS_PACKAGES))",:)

@@ -12,6 +12,7 @@ says goes to `.venv/NAME.log` and is shown when a step fails.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,12 @@ SERVE_TOOLS = [
     ],
     *["psutil", "aiohttp", "uvloop", "trustme", "pip-audit"],
 ]
+PROGRAMS = {
+    "redis-server": "redis-server",
+    "nginx": "nginx-light",
+    "chromium": "chromium",
+    "systemd-analyze": "systemd",
+}
 NAMES = ("workstation", "host", "legacy", "serve")
 
 Step = tuple[str, list[str]]
@@ -106,6 +113,17 @@ def missing_tools() -> list[str]:
     return [tool for tool in ("g++", "make", "perl") if shutil.which(tool) is None]
 
 
+def install_programs(log: Path) -> None:
+    """In CI, as root on Debian: what the service is tried with. Elsewhere `make test` says what it leaves out."""
+    absent = [package for tool, package in PROGRAMS.items() if shutil.which(tool) is None]
+    if not absent or not os.environ.get("CI") or os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return
+    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]  # none of them is to start by itself
+    run("apt-get update", [*quiet, "apt-get", "update"], log)
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *absent]
+    run(" ".join(["apt-get install", *absent]), [*quiet, *install], log)
+
+
 def main(name: str) -> None:
     """Build environment `name` when it is not up to date."""
     if not (3, 10) <= sys.version_info[:2] <= (3, 12) or (
@@ -115,6 +133,9 @@ def main(name: str) -> None:
     if name == "workstation" and (absent := missing_tools()):
         sys.exit(f"setup: {', '.join(absent)} not found: apt-get install g++ make perl")
     folder, log = ROOT / ".venv" / name, ROOT / ".venv" / f"{name}.log"
+    if name == "serve":
+        log.parent.mkdir(exist_ok=True)
+        install_programs(log)
     stamp = folder / "edgellm-setup"
     if stamp.is_file() and stamp.read_text() == fingerprint(name):
         return

@@ -15,22 +15,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 STANDIN = Path(__file__).with_name("standin.py")
+REAL = ["-m", "edgellm.cli.main"]
 SECONDS = 60.0
 
 
 class Process:
-    """`edgellm serve` of standin.py; `url` once it listens."""
+    """`edgellm serve` of standin.py, or the real one; `url` once it listens."""
 
     def __init__(
         self,
         *arguments: str,
         command: tuple[str, ...] = (),
         pass_fds: tuple[int, ...] = (),
+        real: bool = False,
         **environment: str,
     ) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("EDGELLM_SERVE_")}
         self._child = subprocess.Popen(
-            [*command, sys.executable, str(STANDIN), "serve", *arguments],
+            [*command, sys.executable, *(REAL if real else [str(STANDIN)]), "serve", *arguments],
             env={**kept, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -77,9 +79,9 @@ def _pass(stream, take) -> None:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str, **environment: str) -> Iterator[Process]:
+def serving(*arguments: str, real: bool = False, **environment: str) -> Iterator[Process]:
     """One that listens on a free port."""
-    process = Process("home-260k", "--port", "0", *arguments, **environment)
+    process = Process("home-260k", "--port", "0", *arguments, real=real, **environment)
     try:
         yield process.listening()
     finally:

@@ -119,9 +119,12 @@ def install_programs(log: Path) -> None:
     if not absent or not os.environ.get("CI") or os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
     quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]  # none of them is to start by itself
-    run("apt-get update", [*quiet, "apt-get", "update"], log)
     install = ["apt-get", "install", "-y", "--no-install-recommends", *absent]
-    run(" ".join(["apt-get install", *absent]), [*quiet, *install], log)
+    try:
+        run("apt-get update", [*quiet, "apt-get", "update"], log)
+        run(" ".join(["apt-get install", *absent]), [*quiet, *install], log)
+    except SystemExit as error:  # `make test` then tells what it leaves out
+        print(error)
 
 
 def main(name: str) -> None:

@@ -24,7 +24,7 @@ def measure(model: str, work: Path) -> list[dict[str, Any]]:
     arch = onnxfile.load(catalog.find(model) / MODEL_FILE).arch
     (work / "model").mkdir()
     folder = str(servers.without_stop_ids(model, work / "model"))
-    off = {"EDGELLM_SERVE_CACHE__STORE": "off"}
+    off = {"EDGELLM_SERVE_CACHE__STORE": "off", "EDGELLM_SERVE_LOG__LEVEL": "warning"}
     with contextlib.ExitStack() as stack:
         candidates: Candidates = {
             backend: partial(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
@@ -95,31 +96,39 @@ def _take(chunk: Body, reply: Reply, parts: list[str]) -> None:
 
 
 class Connection:
-    """One connection with next to nothing around it: what is measured through it is the server's time."""
+    """One connection and a blocking socket: what is measured through it is the server's time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> None:
-        self._reader, self._writer, self._path = reader, writer, path
-
-    @classmethod
-    async def open(cls, port: int, path: str) -> Connection:
+    def __init__(self, port: int, path: str) -> None:
         """To a server on this machine."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port), path)
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._path = path
 
-    async def ask(self, body: Body) -> Reply:
+    def ask(self, body: Body) -> Reply:
         """One request."""
-        start, data = time.perf_counter(), json.dumps(body).encode()
+        data = json.dumps(body).encode()
         head = f"POST {self._path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        self._writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
-        told = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-        size = int(told.partition(b"content-length:")[2].split(b"\r\n")[0])
-        answer = await self._reader.readexactly(size)
+        request = f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+        start = time.perf_counter()
+        self._socket.sendall(request)
+        told, _, answer = self._until(b"\r\n\r\n")
+        size = int(told.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        while len(answer) < size:
+            answer += self._socket.recv(65536)
         latency, status = time.perf_counter() - start, int(told.split()[1])
-        tokens = json.loads(answer)["usage"]["completion_tokens"] if status == 200 else 0
-        return Reply(status, latency, tokens)
+        return Reply(
+            status, latency, json.loads(answer)["usage"]["completion_tokens"] if status == 200 else 0
+        )
+
+    def _until(self, end: bytes) -> tuple[bytes, bytes, bytes]:
+        read = b""
+        while end not in read:
+            read += self._socket.recv(65536)
+        return read.partition(end)
 
     def close(self) -> None:
         """Hang up."""
-        self._writer.close()
+        self._socket.close()
 
 
 def session(connections: int) -> aiohttp.ClientSession:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.service import client, servers, workload
-from edgellm.runtime.llm import LLM, load
+from edgellm.runtime.llm import load
 
 RATE, SECONDS = 10.0, 60.0
 CACHED, WARM = 3000, 50
@@ -22,9 +21,9 @@ def added(model: str, work: Path) -> list[dict[str, Any]]:
     del work
     texts = workload.commands()
     with load(model, BACKEND) as llm:
-        alone = asyncio.run(_timed(texts, partial(_alone, llm)))
+        alone = _timed(texts, llm.generate)
     with servers.edgellm(model, BACKEND, environment={"EDGELLM_SERVE_CACHE__STORE": "off"}) as server:
-        served = asyncio.run(_served(server, model, texts))
+        served = _served(server, model, texts)
     rows = []
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         engine, service = (1e3 * client.percentile(values, share) for values in (alone, served))
@@ -34,26 +33,21 @@ def added(model: str, work: Path) -> list[dict[str, Any]]:
     return rows
 
 
-async def _timed(texts: list[str], answer: Callable[[str], Awaitable[object]]) -> list[float]:
+def _timed(texts: list[str], answer: Callable[[str], object]) -> list[float]:
     """Seconds of each answer, sorted; with the same pauses between them for all sides."""
     taken = []
     for text in [*texts[:WARM], *texts[: int(RATE * SECONDS)]]:
         start = time.perf_counter()
-        await answer(text)
+        answer(text)
         taken.append(time.perf_counter() - start)
-        await asyncio.sleep(max(0.0, 1 / RATE - taken[-1]) if len(taken) > WARM else 0)
+        time.sleep(max(0.0, 1 / RATE - taken[-1]) if len(taken) > WARM else 0)
     return sorted(taken[WARM:])
 
 
-async def _alone(llm: LLM, text: str) -> None:
-    await llm.agenerate(text)
-
-
-async def _served(server: servers.Server, model: str, texts: list[str]) -> list[float]:
-    connection = await client.Connection.open(server.port, server.path)
-    taken = await _timed(texts, lambda text: connection.ask({"model": model, "prompt": text}))
-    connection.close()
-    return taken
+def _served(server: servers.Server, model: str, texts: list[str]) -> list[float]:
+    connection = client.Connection(server.port, server.path)
+    with contextlib.closing(connection):
+        return _timed(texts, lambda text: connection.ask({"model": model, "prompt": text}))
 
 
 def cached(model: str, work: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -78,6 +79,8 @@ class Server(uvicorn.Server):
         """Listen, and tell."""
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()  # what is loaded stays: no collection looks at it while somebody waits
             names = ", ".join(served.name for served in self._service.models())
             sys.stdout.write(f"edgellm serves {names} at {self.url}\n")
             sys.stdout.flush()

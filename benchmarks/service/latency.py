@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.service import client, servers, workload
 from edgellm.runtime.llm import load
 
-RATE, SECONDS = 10.0, 60.0
+RATE, SECONDS = 10.0, 30.0
 CACHED, WARM = 3000, 50
 BACKEND = "native"
 

@@ -9,6 +9,7 @@ from benchmarks.service import client, servers, workload
 
 CLIENTS, REQUESTS = 32, 400
 FACTOR, SECONDS = 10.0, 60.0
+QUEUE = CLIENTS // 2  # a place in it is worth half an answer of waiting
 ANSWER = 200  # tokens: long ones, so that the clients can send ten times more
 BACKEND = "cpu"
 
@@ -17,8 +18,12 @@ def measure(model: str, work: Path) -> list[dict[str, Any]]:
     """First as many clients as slots, then arrivals at ten times the rate that these reached."""
     (work / "model").mkdir()
     folder = str(servers.without_stop_ids(model, work / "model"))
-    short = {"EDGELLM_SERVE_CACHE__STORE": "off", "EDGELLM_SERVE_QUEUE__MOST_REQUESTS": str(CLIENTS)}
-    with servers.edgellm(folder, BACKEND, environment=short) as server:
+    short = {
+        "EDGELLM_SERVE_LOG__LEVEL": "warning",
+        "EDGELLM_SERVE_CACHE__STORE": "off",
+        "EDGELLM_SERVE_QUEUE__MOST_REQUESTS": str(QUEUE),
+    }
+    with servers.edgellm(folder, BACKEND, ["--isolated"], short) as server:
         body = workload.tokens(ANSWER, model=server.model)
         client.run(client.closed(server.url, CLIENTS, REQUESTS, body))
         at_capacity = client.run(client.closed(server.url, CLIENTS, REQUESTS, body))

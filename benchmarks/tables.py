@@ -114,14 +114,14 @@ def software(result: dict[str, Any]) -> str:
 def serving(result: dict[str, Any]) -> str:
     """Markdown of what was measured of the service, part by part."""
     lines = [
-        (row["what"], f"{_rounded(row['value'])} {row['unit']}")
-        for part in result.values()
+        (name, row["what"], f"{_rounded(row['value'])} {row['unit']}")
+        for name, part in result.items()
         for row in part["rows"]
     ]
     models = sorted({row["model"] for part in result.values() for row in part["rows"]})
     machine = next(iter(result.values()))["machine"]
     told = f"Measured with {', '.join(models)}; clients and servers on one machine with 2 cores: {machine}"
-    return f"{_table(['', ''], lines)}\n\n{told}. {_runs(list(result.values()))}.\n"
+    return f"{_table(['part', '', ''], lines)}\n\n{told}. {_runs(list(result.values()))}.\n"
 
 
 def _rounded(value: float) -> str:

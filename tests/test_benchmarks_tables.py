@@ -48,7 +48,7 @@ def test_the_service_has_a_row_a_figure():
         "rows": [{"model": "m", "what": "cached answer, p99", "value": 0.43, "unit": "ms"}],
     }
     lines = tables.serving({"cached": part}).splitlines()
-    assert lines[2] == "| cached answer, p99 | 0.43 ms |"
+    assert lines[2] == "| cached | cached answer, p99 | 0.43 ms |"
     assert lines[-1].endswith(
         "Measured with m; clients and servers on one machine with 2 cores: x86_64. commit abc, 2026-01-02."
     )

@@ -162,6 +162,40 @@ def test_reload_drops_no_stream(judge, folder):
     opened(values(native(folder)), work)
 
 
+def test_a_request_that_waits_in_the_old_queue_is_answered(judge, folder):
+    async def work(service):
+        old = service.get(HOME)
+        one = [tokens_of(old, seed=number, temperature=0.001) for number in range(80)]
+        tasks = [asyncio.create_task(answer) for answer in one]
+        await asyncio.sleep(0)
+        await service.reload(values(native(folder, truncate="left")))
+        assert service.get(HOME) is not old
+        assert all(tokens == judge for tokens, _ in await asyncio.gather(*tasks))
+
+    opened(values(native(folder)), work)
+
+
+def test_a_worker_never_comes_back_with_another_model(folder):
+    """Its files were changed without a reload: old answers and new ones must not be mixed."""
+
+    async def work(service):
+        served = service.get(HOME)
+        (worker,) = served.workers
+        shutil.copytree(catalog.find(HOUSEHOLD), folder, dirs_exist_ok=True)
+        worker._give_up(worker._worker, "it broke")
+        while not worker.state().lost:
+            await asyncio.sleep(0.01)
+        assert (
+            "its files are not those that the service has read: reload the model"
+            in (worker.state().failures[-1])
+        )
+        with pytest.raises(BackendFailed, match="no worker is left"):
+            await tokens_of(served)
+        assert service.readiness().reasons[0].startswith(f"model {HOME} has no worker: native-0: ")
+
+    opened(values(native(folder)), work)
+
+
 def test_reload_sees_new_files(folder):
     async def work(service):
         old = service.get(HOME)

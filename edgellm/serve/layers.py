@@ -71,4 +71,9 @@ class Layers:
 
 
 def _looks(loaded: Loaded) -> Looks:
-    return Looks(lambda: loaded.workers, loaded.scheduler.state, loaded.pool.state)
+    return Looks(
+        lambda: loaded.workers,
+        loaded.scheduler.state,
+        loaded.pool.state,
+        lambda: {worker.name: worker.restarts for worker in loaded.workers},
+    )

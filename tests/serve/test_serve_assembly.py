@@ -81,4 +81,5 @@ def test_a_killed_back_end_is_noticed_by_nobody_who_asks(want):
             answers[-1].result()
         assert {answer.result()["choices"][0]["text"] for answer in answers} == {want.text}
         until(lambda: client.get("/ready").status_code == 200)
+        until(lambda: metric(client, "edgellm:worker_restarts_total") == 2)
         assert process.stop() == 0

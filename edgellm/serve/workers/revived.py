@@ -35,6 +35,7 @@ class Revived:
         self._known = ("", 0)  # back end and slots of the last one
         self._since = 0.0  # when it was opened
         self._tries = 0  # in a row, to open it again
+        self.restarts = 0  # times that it was
         self._failures: tuple[str, ...] = ()
         self._lost = self._closed = False
         self._reviving: asyncio.Task[None] | None = None
@@ -124,6 +125,7 @@ class Revived:
             self._tries += 1
             try:
                 self._use(await self._opener(self._died))
+                self.restarts += 1
             except Exception as error:  # whatever it is, it may be over next time
                 failed += 1
                 self._lost = failed >= LOST

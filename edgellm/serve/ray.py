@@ -7,7 +7,6 @@ one that dies, and its proxies listen on the machines of the cluster.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -121,7 +120,7 @@ def run(values: Values, parts: Parts | None = None) -> int:
         signal.signal(number, lambda *_: over.set())
     try:
         url = start(values, parts or making.real())
-        names = json.dumps([model.name or model.path for model in values.models])
+        names = ", ".join(model.name or model.path for model in values.models)
         sys.stdout.write(f"edgellm serves {names} on Ray at {url}\n")
         sys.stdout.flush()
         over.wait()

@@ -98,7 +98,7 @@ def test_the_scripts_run(tmp_path: Path, board: str) -> None:
     assert recorder.frequency("pl_clock/clk_in1") == about.ps.clock_mhz
     assert recorder.core == registers.VLNV
     assert recorder.registers == {field.name: field.offset for field in block_design.fields()}
-    assert (folder / "work/project/system.xpr").read_text() == about.part
+    assert (folder / "made/project/system.xpr").read_text() == about.part
     assert sorted(p.name for p in (folder / "out").iterdir()) == [
         *("accelerator.bit", "accelerator.hwh", "clocks.rpt", "timing.rpt", "utilisation.rpt")
     ]
@@ -108,7 +108,7 @@ def test_the_scripts_run(tmp_path: Path, board: str) -> None:
 def test_memory_files_are_named_by_their_whole_path(tmp_path: Path) -> None:
     folder = project(tmp_path)
     run(folder)
-    packaged = (folder / "work/rtl/block.v").read_text()
+    packaged = (folder / "made/rtl/block.v").read_text()
     assert packaged == plain_design.BLOCK.replace('"mem/', f'"{folder}/mem/')
     assert (folder / "rtl/block.v").read_text() == plain_design.BLOCK
 
@@ -193,7 +193,7 @@ FAULTS = [
     ("package_ip.tcl", "set_property range $register_bytes $block", "", "save_core: "),
     ("rtl/accelerator.v", "m_events", "m_event", "Vivado did not find the AXI interface m_events in accelerator.v"),
     ("create_project.tcl", "$root/constraints.xdc", "$root/constraint.xdc", "add_files: no file "),
-    ("create_project.tcl", "$work/ip [current", "$work/ips [current", "update_ip_catalog: the repository holds no IP"),
+    ("create_project.tcl", "$made/ip [current", "$made/ips [current", "update_ip_catalog: the repository holds no IP"),
 ]  # fmt: skip
 
 
@@ -276,10 +276,10 @@ def test_what_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
 
 def test_an_older_project_is_replaced(tmp_path: Path) -> None:
     folder = project(tmp_path)
-    (folder / "work").mkdir()
+    (folder / "made").mkdir()
     with vivado.project(folder, boards.load("aup-zu3")) as work:
         vivado.fill(tmp_path / "design", boards.load("aup-zu3"), work)
-    assert not (folder / "work").exists()
+    assert not (folder / "made").exists()
     assert (folder / "settings.tcl").is_file()
 
 

@@ -9,7 +9,7 @@
 set root [file dirname [file normalize [info script]]]
 source $root/settings.tcl
 set jobs [expr {[llength $argv] > 0 ? [lindex $argv 0] : 4}]
-set project $root/work/project
+set project $root/made/project
 set out $root/out
 file mkdir $out
 

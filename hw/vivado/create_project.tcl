@@ -4,7 +4,7 @@
 #   2  block_design.tcl    that IP, the processing system, clock, reset, AXI, interrupt, addresses
 #   3  the wrapper around the block design, and the constraints
 #
-# Everything goes into work/, which is made anew. build.tcl goes on from there.
+# Everything goes into made/, which is made anew. build.tcl goes on from there.
 # Written for Vivado 2024.1 to 2025.2. NOT RUN IN VIVADO: checked with Vivado's commands recorded (docs/vivado.md).
 
 set root [file dirname [file normalize [info script]]]
@@ -14,13 +14,13 @@ regexp {^\d+\.\d+} [version -short] release
 if {[package vcompare $release 2024.1] < 0} {
     error "this is Vivado $release: the project is written for 2024.1 and later"
 }
-set work $root/work
-file delete -force $work
-file mkdir $work
+set made $root/made
+file delete -force $made
+file mkdir $made
 
 source $root/package_ip.tcl
 
-create_project -force $design_name $work/project -part $part
+create_project -force $design_name $made/project -part $part
 if {$board_part ne ""} {
     if {[llength [get_board_parts -quiet $board_part]] == 0} {
         error "Vivado does not know the board $board_part: install its files (README.md says how), or empty board_part in\
@@ -28,7 +28,7 @@ if {$board_part ne ""} {
     }
     set_property board_part $board_part [current_project]
 }
-set_property ip_repo_paths $work/ip [current_project]
+set_property ip_repo_paths $made/ip [current_project]
 update_ip_catalog -rebuild
 
 source $root/block_design.tcl

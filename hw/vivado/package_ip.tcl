@@ -3,13 +3,13 @@
 # PYNQ finds its driver by the IP's name (VLNV), which a module reference could not carry.
 
 # Vivado looks for memory files in places that depend on the run: the packaged copies name them with their whole path.
-file mkdir $work/rtl
+file mkdir $made/rtl
 set packaged {}
 foreach source $sources {
     set channel [open $root/$source]
     set text [read $channel]
     close $channel
-    set target $work/rtl/[file tail $source]
+    set target $made/rtl/[file tail $source]
     set channel [open $target w]
     puts -nonewline $channel [string map [list "\"mem/" "\"$root/mem/"] $text]
     close $channel
@@ -21,11 +21,11 @@ foreach memory $memories {
     }
 }
 
-create_project -force package $work/package -part $part
+create_project -force package $made/package -part $part
 add_files -norecurse $packaged
 set_property top $ip_name [get_filesets sources_1]
 update_compile_order -fileset sources_1
-ipx::package_project -root_dir $work/ip -vendor $ip_vendor -library $ip_library -taxonomy /UserIP -import_files -force
+ipx::package_project -root_dir $made/ip -vendor $ip_vendor -library $ip_library -taxonomy /UserIP -import_files -force
 set core [ipx::current_core]
 set_property name $ip_name $core
 set_property version $ip_version $core

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ def extension(finish: Finish, task: Task) -> dict[str, Any]:
     }
 
 
-class Shape:
+class Shape(ABC):
     """The answers of one request: `whole`, or `chunk` of each piece and `closing` behind the last."""
 
     kind, chunk_kind, prefix = "", "", ""
@@ -145,13 +146,13 @@ class Shape:
             "finish_reason": REASONS[completion.finish_reason],
         }
 
+    @abstractmethod
     def _body(self, text: str) -> dict[str, Any]:
         """The text in a whole answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _part(self, text: str, is_first: bool) -> dict[str, Any]:
         """The text in a chunk."""
-        raise NotImplementedError
 
 
 class CompletionShape(Shape):
